@@ -1,0 +1,1 @@
+//! Schema objects with version ids, users and statistics.

@@ -1,0 +1,1 @@
+//! Client commands: interactive SQL, users, configuration, checks.

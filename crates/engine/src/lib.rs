@@ -1,0 +1,1 @@
+//! The facade: sessions, authorization, statements, background services.

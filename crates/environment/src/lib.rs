@@ -1,0 +1,1 @@
+//! Clock, randomness and files as arguments: real, in memory, and fault-injecting.

@@ -1,0 +1,1 @@
+//! DataFusion providers and operators, PostgreSQL functions, DML, the short path.

@@ -1,0 +1,1 @@
+//! Health, metrics and the HTTP front door over the engine facade.

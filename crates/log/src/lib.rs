@@ -1,0 +1,1 @@
+//! The one ordered durable log of committed transactions.

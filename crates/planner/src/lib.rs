@@ -1,0 +1,1 @@
+//! SQL text to a physical choice: parse, bind, access paths.

@@ -1,0 +1,1 @@
+//! The tessera binary: wiring, configuration, signals.

@@ -1,0 +1,1 @@
+//! SQL logic tests over the engine and over the wire.

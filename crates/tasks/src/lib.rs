@@ -1,0 +1,1 @@
+//! Named task groups: owner, bound, cancellation, drain, gauges, leak check.

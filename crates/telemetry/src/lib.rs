@@ -1,0 +1,1 @@
+//! Metric handles from one table, log set-up, correlation ids.

@@ -1,0 +1,1 @@
+//! Test support: servers in a folder of their own, leak checks, clients.

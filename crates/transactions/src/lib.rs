@@ -1,0 +1,1 @@
+//! Begin, read, write, lock, savepoint, validate, commit, roll back.
