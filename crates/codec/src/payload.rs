@@ -1,0 +1,1 @@
+//! One value as bytes, without order: what variable columns of rows hold.
