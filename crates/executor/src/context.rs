@@ -1,0 +1,212 @@
+//! What a statement may know: its session, its transaction, its parameters, its clock.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
+use datafusion::common::{Result as DfResult, config_err};
+use parking_lot::Mutex;
+use tessera_catalog::{Catalog, CatalogState};
+use tessera_transactions::{Transaction, TxnView};
+use tessera_types::{FormatContext, RelationId, Report, Value};
+use tokio_util::sync::CancellationToken;
+
+use crate::executor::Executor;
+
+/// Values of settings, kept by the engine; also behind `current_setting` and `pg_settings`.
+pub trait Settings: Send + Sync {
+    /// The value of a setting as text; `None` when there is no such setting.
+    fn get(&self, name: &str) -> Option<String>;
+    /// `set_config(name, value, is_local)`.
+    fn set(&self, name: &str, value: &str, local: bool) -> Result<(), Report>;
+    /// All settings, sorted by name.
+    fn list(&self) -> Vec<SettingRow>;
+}
+
+/// One row of `pg_settings`.
+#[derive(Debug, Clone)]
+pub struct SettingRow {
+    /// Name.
+    pub name: String,
+    /// Value as text.
+    pub value: String,
+    /// Default as text.
+    pub default: String,
+    /// `bool`, `integer`, `real`, `string` or `enum`.
+    pub kind: &'static str,
+    /// `ms`, `kB` and so on.
+    pub unit: Option<&'static str>,
+    /// One line of explanation.
+    pub description: &'static str,
+}
+
+/// The session as planning and functions see it. Made anew when something of it changes.
+#[derive(Clone)]
+pub struct SessionContext {
+    /// The catalog as the current transaction sees it.
+    pub catalog: Arc<CatalogState>,
+    /// Schemas where unqualified names are looked up, after `pg_catalog`; the first existing
+    /// one is where new objects go.
+    pub search_path: Arc<[String]>,
+    /// User who logged in.
+    pub session_user: Arc<str>,
+    /// User whose rights count now.
+    pub user: Arc<str>,
+    /// Name of the database.
+    pub database: Arc<str>,
+    /// Process id as the client knows it.
+    pub process_id: i32,
+    /// Date style, time zone and so on.
+    pub format: Arc<FormatContext>,
+    /// Settings by name.
+    pub settings: Arc<dyn Settings>,
+    /// `tessera.short_path`.
+    pub short_path: bool,
+    /// `work_mem`-like limit of one query; `None` = the executor's default.
+    pub query_memory_bytes_max: Option<usize>,
+    /// `lock_timeout`.
+    pub lock_timeout: Option<std::time::Duration>,
+    /// State that outlives statements: sequences' last values, …
+    pub state: Arc<SessionState>,
+}
+
+/// What functions remember over the statements of one session.
+#[derive(Default)]
+pub struct SessionState {
+    /// `currval` per sequence and `lastval`.
+    pub sequences: Mutex<SequenceState>,
+    /// State of `random()` after `setseed`.
+    pub random_seed: Mutex<Option<u64>>,
+}
+
+/// What `currval` and `lastval` answer.
+#[derive(Debug, Default)]
+pub struct SequenceState {
+    /// Last value that `nextval` gave, by sequence.
+    pub values: std::collections::HashMap<RelationId, i64>,
+    /// The sequence that `nextval` was last called for.
+    pub last: Option<RelationId>,
+}
+
+/// Notices for the client, in order. Bounded: the oldest stay, the rest is counted.
+#[derive(Debug, Default)]
+pub struct Notices(Mutex<Vec<Report>>);
+
+/// Notices kept for one statement.
+pub const NOTICES_MAX: usize = 1_000;
+
+impl Notices {
+    /// Adds a notice or warning.
+    pub fn push(&self, report: Report) {
+        let mut all = self.0.lock();
+        if all.len() < NOTICES_MAX {
+            all.push(report);
+        }
+    }
+
+    /// Takes what has come in.
+    pub fn take(&self) -> Vec<Report> {
+        std::mem::take(&mut *self.0.lock())
+    }
+}
+
+/// Everything one execution of a statement needs.
+#[derive(Clone)]
+pub struct StatementContext {
+    /// The session.
+    pub session: Arc<SessionContext>,
+    /// The transaction. The engine begins one where the client did not.
+    pub txn: Transaction,
+    /// Values of `$1`, `$2`, …, of the types that `Prepared::params` says.
+    pub params: Arc<[Value]>,
+    /// Ends the statement: cancel request, statement timeout, disconnect.
+    pub cancel: CancellationToken,
+    /// When the transaction began, µs since 1970: `now()`.
+    pub transaction_micros: i64,
+    /// When the statement arrived, µs since 1970: `statement_timestamp()`.
+    pub statement_micros: i64,
+    /// Where notices go.
+    pub notices: Arc<Notices>,
+    /// The data this statement reads. The executor sets it when the statement starts.
+    pub view: Option<Arc<TxnView>>,
+}
+
+impl StatementContext {
+    /// The data this statement reads; an internal error before the statement has started.
+    pub fn view(&self) -> Result<&Arc<TxnView>, Report> {
+        self.view.as_ref().ok_or_else(|| Report::internal("the statement has no snapshot yet"))
+    }
+
+    /// `Err` (57014) once the statement was cancelled.
+    pub fn check_cancelled(&self) -> Result<(), Report> {
+        if self.cancel.is_cancelled() {
+            return Err(Report::error(
+                tessera_types::codes::QUERY_CANCELED,
+                "canceling statement due to user request",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Carries the statement through DataFusion: functions find it in their `config_options`,
+/// scans in the task's session configuration.
+#[derive(Clone)]
+pub(crate) struct StatementExtension {
+    pub(crate) statement: StatementContext,
+    pub(crate) executor: Executor,
+}
+
+impl StatementExtension {
+    /// The statement that runs, if any (constant folding while planning has none).
+    pub(crate) fn of(options: &ConfigOptions) -> Option<&StatementExtension> {
+        options.extensions.get::<StatementExtension>()
+    }
+}
+
+/// The statement that a function is evaluated for.
+pub fn statement_of(options: &ConfigOptions) -> Result<&StatementContext, Report> {
+    StatementExtension::of(options)
+        .map(|extension| &extension.statement)
+        .ok_or_else(|| Report::internal("this function needs a running statement"))
+}
+
+/// The catalog behind the statement that a function is evaluated for.
+pub fn catalog_of(options: &ConfigOptions) -> Result<&Arc<Catalog>, Report> {
+    StatementExtension::of(options)
+        .map(|extension| extension.executor.catalog())
+        .ok_or_else(|| Report::internal("this function needs a running statement"))
+}
+
+impl ConfigExtension for StatementExtension {
+    const PREFIX: &'static str = "tessera";
+}
+
+impl ExtensionOptions for StatementExtension {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn cloned(&self) -> Box<dyn ExtensionOptions> {
+        Box::new(self.clone())
+    }
+
+    fn set(&mut self, key: &str, _: &str) -> DfResult<()> {
+        config_err!("tessera.{key} is not an option of the query engine")
+    }
+
+    fn entries(&self) -> Vec<ConfigEntry> {
+        Vec::new()
+    }
+}
+
+impl fmt::Debug for StatementExtension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StatementExtension")
+    }
+}

@@ -1,0 +1,324 @@
+//! Prepares and executes statements; holds what all of them share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tessera_catalog::Catalog;
+use tessera_planner::functions::FunctionRegistry;
+use tessera_planner::{ColumnInfo, Parsed, Statement};
+use tessera_transactions::Transactions;
+use tessera_types::{Report, SqlType};
+
+use crate::context::{SessionContext, StatementContext};
+use crate::outcome::{CommandTag, Outcome};
+use crate::query::QueryEngine;
+use crate::system_catalog::SystemTables;
+use crate::{copy, ddl, dml, explain, functions, operators, query, short_path, system_catalog};
+
+/// Limits and places of query execution.
+#[derive(Debug, Clone)]
+pub struct ExecutorOptions {
+    /// Memory that all running queries may hold together.
+    pub memory_budget_bytes: usize,
+    /// Memory that one query may hold, unless its session says otherwise.
+    pub query_memory_bytes_max: usize,
+    /// Folder for spilled data; emptied when the executor is made. `None`: queries do not spill.
+    pub spill_directory: Option<PathBuf>,
+    /// Bytes of spilled data at one time.
+    pub spill_bytes_max: u64,
+    /// Runtime for query work; `None` means the caller's.
+    pub runtime: Option<tokio::runtime::Handle>,
+    /// Partitions of one query.
+    pub parallelism: usize,
+    /// Rows per batch.
+    pub batch_rows: usize,
+    /// Bound plans kept.
+    pub plan_cache_entries_max: usize,
+}
+
+impl Default for ExecutorOptions {
+    fn default() -> Self {
+        ExecutorOptions {
+            memory_budget_bytes: 1 << 30,
+            query_memory_bytes_max: 512 << 20,
+            spill_directory: None,
+            spill_bytes_max: 64 << 30,
+            runtime: None,
+            parallelism: std::thread::available_parallelism().map_or(1, usize::from),
+            batch_rows: 8192,
+            plan_cache_entries_max: 1_000,
+        }
+    }
+}
+
+/// Executes statements. Cheap to clone; one per engine.
+#[derive(Clone)]
+pub struct Executor {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    options: ExecutorOptions,
+    catalog: Arc<Catalog>,
+    transactions: Arc<Transactions>,
+    registry: Arc<FunctionRegistry>,
+    system_tables: Arc<SystemTables>,
+    queries: QueryEngine,
+}
+
+/// A statement with its names and types resolved. Valid as long as the catalog it was prepared
+/// under; [`Executor::execute`] prepares it again when the catalog has changed.
+pub struct Prepared {
+    /// The statement.
+    pub parsed: Arc<Parsed>,
+    /// Type of each parameter.
+    pub params: Vec<SqlType>,
+    /// Columns of the result; `None` when it returns no rows.
+    pub columns: Option<Arc<[ColumnInfo]>>,
+    /// Types of the parameters as the client gave them, for preparing again.
+    given_types: Vec<Option<SqlType>>,
+    /// Catalog and session values that the plan depends on.
+    validity: Validity,
+    plan: Plan,
+}
+
+/// What a plan was made under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Validity {
+    catalog_version: u64,
+    search_path: Arc<[String]>,
+    user: Arc<str>,
+}
+
+/// How a prepared statement runs.
+enum Plan {
+    Query(query::PreparedQuery),
+    Short(short_path::ShortPlan),
+    Write(dml::PreparedWrite),
+    Ddl(ddl::PreparedDdl),
+    Copy(copy::PreparedCopy),
+    Explain(explain::PreparedExplain),
+}
+
+impl Prepared {
+    /// The short path's plan, when the statement has one.
+    pub(crate) fn short_plan(&self) -> Option<&short_path::ShortPlan> {
+        match &self.plan {
+            Plan::Short(plan) => Some(plan),
+            _ => None,
+        }
+    }
+
+    /// The query plan, when the statement is an ordinary query.
+    pub(crate) fn query(&self) -> Option<&query::PreparedQuery> {
+        match &self.plan {
+            Plan::Query(query) => Some(query),
+            _ => None,
+        }
+    }
+
+    /// The write's plan, when the statement is one.
+    pub(crate) fn write(&self) -> Option<&dml::PreparedWrite> {
+        match &self.plan {
+            Plan::Write(write) => Some(write),
+            _ => None,
+        }
+    }
+}
+
+impl Executor {
+    /// An executor over this catalog and these transactions.
+    pub fn new(
+        options: ExecutorOptions,
+        catalog: Arc<Catalog>,
+        transactions: Arc<Transactions>,
+    ) -> Result<Executor, Report> {
+        let mut registry = FunctionRegistry::new();
+        operators::register(&mut registry);
+        functions::register(&mut registry);
+        system_catalog::register_functions(&mut registry);
+        let mut system_tables = SystemTables::new();
+        system_catalog::register_tables(&mut system_tables);
+        let queries = QueryEngine::new(&options)?;
+        Ok(Executor {
+            shared: Arc::new(Shared {
+                options,
+                catalog,
+                transactions,
+                registry: Arc::new(registry),
+                system_tables: Arc::new(system_tables),
+                queries,
+            }),
+        })
+    }
+
+    /// The options it was made with.
+    pub fn options(&self) -> &ExecutorOptions {
+        &self.shared.options
+    }
+
+    /// The catalog.
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.shared.catalog
+    }
+
+    /// The transactions.
+    pub fn transactions(&self) -> &Arc<Transactions> {
+        &self.shared.transactions
+    }
+
+    /// Functions, operators, casts.
+    pub fn registry(&self) -> &Arc<FunctionRegistry> {
+        &self.shared.registry
+    }
+
+    /// The tables of `pg_catalog` and `information_schema`.
+    pub(crate) fn system_tables(&self) -> &Arc<SystemTables> {
+        &self.shared.system_tables
+    }
+
+    pub(crate) fn queries(&self) -> &QueryEngine {
+        &self.shared.queries
+    }
+
+    /// Resolves names and types. `types` are those the client declared; the rest is inferred.
+    pub fn prepare(
+        &self,
+        parsed: &Arc<Parsed>,
+        session: &Arc<SessionContext>,
+        types: &[Option<SqlType>],
+    ) -> Result<Prepared, Report> {
+        let mut params = types.to_vec();
+        let (plan, columns) = match &parsed.statement {
+            Statement::Query(query) => {
+                match short_path::plan_query(self, query, session, &mut params)? {
+                    Some((plan, columns)) => (Plan::Short(plan), Some(columns)),
+                    None => {
+                        let prepared = query::prepare(self, parsed, query, session, &mut params)?;
+                        let columns = prepared.columns().clone();
+                        (Plan::Query(prepared), Some(columns))
+                    }
+                }
+            }
+            Statement::Write(write) => {
+                match short_path::plan_write(self, write, session, &mut params)? {
+                    Some((plan, columns)) => (Plan::Short(plan), columns),
+                    None => {
+                        let (plan, columns) =
+                            dml::prepare(self, parsed, write, session, &mut params)?;
+                        (Plan::Write(plan), columns)
+                    }
+                }
+            }
+            Statement::Ddl(_) | Statement::CreateTableAs(_) | Statement::Maintenance(_) => {
+                (Plan::Ddl(ddl::prepare(self, parsed, session, &mut params)?), None)
+            }
+            Statement::Copy(statement) => {
+                (Plan::Copy(copy::prepare(self, parsed, statement, session)?), None)
+            }
+            Statement::Explain(explain) => {
+                let plan = explain::prepare(self, explain, session, &mut params)?;
+                let columns = plan.columns();
+                (Plan::Explain(plan), Some(columns))
+            }
+            other => {
+                return Err(Report::internal(format!(
+                    "{} is a statement of the session, not of the executor",
+                    other.verb()
+                )));
+            }
+        };
+        let params = params
+            .into_iter()
+            .map(|found| found.unwrap_or(SqlType::Text))
+            .collect();
+        Ok(Prepared {
+            parsed: parsed.clone(),
+            params,
+            columns,
+            given_types: types.to_vec(),
+            validity: validity_of(session),
+            plan,
+        })
+    }
+
+    /// Runs a prepared statement as one statement of its transaction.
+    ///
+    /// On an error the statement's writes are undone; the transaction goes on or not as the
+    /// engine decides.
+    pub async fn execute(
+        &self,
+        prepared: &Prepared,
+        context: &StatementContext,
+    ) -> Result<Outcome, Report> {
+        if prepared.validity != validity_of(&context.session) {
+            let again = self.prepare(&prepared.parsed, &context.session, &prepared.given_types)?;
+            if again.columns != prepared.columns {
+                return Err(Report::error(
+                    tessera_types::codes::FEATURE_NOT_SUPPORTED,
+                    "cached plan must not change result type",
+                ));
+            }
+            return self.execute_valid(&again, context).await;
+        }
+        self.execute_valid(prepared, context).await
+    }
+
+    async fn execute_valid(
+        &self,
+        prepared: &Prepared,
+        context: &StatementContext,
+    ) -> Result<Outcome, Report> {
+        context.check_cancelled()?;
+        let guard = context.txn.start_statement().await.map_err(|error| error.report())?;
+        let mut context = context.clone();
+        context.view = Some(context.txn.view());
+        let outcome = match &prepared.plan {
+            Plan::Query(query) => query::execute(self, query, &context).await,
+            Plan::Short(plan) => short_path::execute(self, plan, &context).await,
+            Plan::Write(write) => dml::execute(self, write, &context).await,
+            Plan::Ddl(ddl) => ddl::execute(self, ddl, &context).await,
+            Plan::Copy(copy) => copy::execute(self, copy, &context).await,
+            Plan::Explain(explain) => explain::execute(self, explain, &context).await,
+        };
+        match outcome {
+            Ok(outcome) => {
+                guard.finish();
+                Ok(outcome)
+            }
+            Err(report) => {
+                guard.undo();
+                Err(report)
+            }
+        }
+    }
+
+    /// Runs one query text of our own (system views, `\d`), and gives all its rows.
+    pub async fn query_values(
+        &self,
+        sql: &str,
+        context: &StatementContext,
+    ) -> Result<Vec<Vec<tessera_types::Value>>, Report> {
+        let parsed = tessera_planner::parse(sql)?;
+        let [parsed] = <[Parsed; 1]>::try_from(parsed)
+            .map_err(|_| Report::internal("one statement expected"))?;
+        let prepared = self.prepare(&Arc::new(parsed), &context.session, &[])?;
+        match Box::pin(self.execute(&prepared, context)).await? {
+            Outcome::Rows(rows) => rows.collect().await,
+            _ => Ok(Vec::new()),
+        }
+    }
+}
+
+fn validity_of(session: &SessionContext) -> Validity {
+    Validity {
+        catalog_version: session.catalog.version().0,
+        search_path: session.search_path.clone(),
+        user: session.user.clone(),
+    }
+}
+
+/// The tag of a statement without rows or count.
+pub(crate) fn command(parsed: &Parsed) -> Outcome {
+    Outcome::Command(CommandTag::new(parsed.statement.verb()))
+}
