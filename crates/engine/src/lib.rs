@@ -1,1 +1,46 @@
-//! The facade: sessions, authorization, statements, background services.
+//! The facade: the one door to the data, for the front doors and for programs that embed Tessera.
+//!
+//! ```
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! use tessera_engine::{Engine, EngineOptions};
+//!
+//! let db = Engine::open(EngineOptions::memory()).await?;
+//! let mut session = db.session("admin").await?;
+//! session.run("CREATE TABLE city (name text PRIMARY KEY, people int)").await?;
+//! session.run("INSERT INTO city VALUES ('Oslo', 717710), ('Bergen', 291940)").await?;
+//! let rows = session.query("SELECT name FROM city WHERE people > $1", &[500_000.into()]).await?;
+//! assert_eq!(rows.text(0, 0).as_deref(), Some("Oslo"));
+//! db.close().await?;
+//! # Ok::<(), tessera_engine::Report>(())
+//! # }).unwrap();
+//! ```
+//!
+//! # Map
+//! - `options`: what an engine and a session are opened with.
+//! - `engine`: [`Engine`]: opening, closing, health, the list of sessions.
+//! - `session`: [`Session`]: statements, transactions, prepared statements, cursors.
+//! - `settings`: the registry behind SET and SHOW.
+//! - `scram`, `users`: password verifiers, who may log in.
+//! - `result`: collected results, for callers that do not stream.
+//!
+//! # Invariants
+//! 1. Every statement runs inside a transaction, and a failed statement leaves no write behind.
+//! 2. A password is never kept, logged or shown: only its SCRAM verifier is.
+//! 3. A session is used by one caller at a time; everything shared lives in the engine.
+//!
+//! # Not here
+//! Sockets, wire formats, configuration files, signals.
+
+mod engine;
+mod options;
+mod result;
+pub mod scram;
+mod session;
+mod users;
+
+pub use engine::{Engine, Health};
+pub use options::{EngineOptions, SessionOptions, StoreKind};
+pub use result::ResultSet;
+pub use session::{CancelHandle, Session, SessionInfo, TransactionStatus};
+pub use tessera_types::{Report, Value};
+pub use users::{UserInfo, Users};
