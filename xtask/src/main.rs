@@ -1,1 +1,97 @@
-fn main() {}
+//! The project's build tool: everything a contributor or the CI machine runs.
+//!
+//! # Map
+//! - `project`: where things are, and how child processes are started.
+//! - `steps`: named steps, their times, their outcome, and the closing line.
+//! - `tools`: what a clean machine lacks: Python packages, npm packages, PostgreSQL's programs.
+//! - `server`: a `tessera` process in a folder of its own, for the demo, tests and benchmarks.
+//! - `demo`, `flights`, `tpch`: real or generated data in a running server.
+//! - `tidy`: rules about the code base that no compiler checks.
+//! - `test`, `ci`, `clients`, `pgbench`, `slt`, `crash`, `generate`: the checks.
+//! - `bench`: what is measured against PostgreSQL and against the wire's own ceiling.
+//!
+//! # Invariants
+//! 1. Every child `cargo` gets the same target directory, so nothing is compiled twice.
+//! 2. A step that cannot run on this machine is counted as skipped, with the reason; never as passed.
+//! 3. A process started here is stopped here, also when a step fails.
+//!
+//! # Not here
+//! Tests themselves: they live beside what they test.
+
+mod bench;
+mod ci;
+mod clients;
+mod crash;
+mod demo;
+mod flights;
+mod generate;
+mod pgbench;
+mod project;
+mod server;
+mod slt;
+mod steps;
+mod test;
+mod tidy;
+mod tools;
+mod tpch;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// The project's build tool.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Starts a server with real data and prints how to connect.
+    Demo(demo::DemoArguments),
+    /// Runs every check of the project, as CI does.
+    Test(test::TestArguments),
+    /// Runs all CI jobs, or one of them.
+    Ci {
+        /// One of the jobs; all of them without it.
+        job: Option<ci::Job>,
+    },
+    /// Checks layers, names, headers and the architecture map.
+    Tidy,
+    /// Runs SQL logic tests.
+    Slt(slt::SltArguments),
+    /// Kills a server under load, again and again, and compares what is left.
+    Crash(crash::CrashArguments),
+    /// Measures the server against PostgreSQL.
+    Bench(bench::BenchArguments),
+    /// Writes the reference pages that come from the code.
+    Gen {
+        /// Only compares; fails where a page is out of date.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Answers the 22 TPC-H queries and compares the results.
+    Tpch(tpch::TpchArguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = project::Project::open().and_then(|project| match Arguments::parse().command {
+        Command::Demo(arguments) => demo::run(&project, &arguments),
+        Command::Test(arguments) => test::run(&project, &arguments),
+        Command::Ci { job } => ci::run(&project, job),
+        Command::Tidy => tidy::run(&project),
+        Command::Slt(arguments) => slt::run(&project, &arguments),
+        Command::Crash(arguments) => crash::run(&project, &arguments),
+        Command::Bench(arguments) => bench::run(&project, &arguments),
+        Command::Gen { check } => generate::run(&project, check),
+        Command::Tpch(arguments) => tpch::run(&project, &arguments),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
