@@ -1,0 +1,6 @@
+//! Tests of the lock manager through its public interface.
+
+mod bench_like;
+mod cancel;
+mod property;
+mod script;

@@ -1,0 +1,140 @@
+//! The end of a transaction that wants to be kept.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::future::BoxFuture;
+use tessera_storage::{CommitOutcome, RunId, WriteBatch};
+use tessera_types::Version;
+use tokio::runtime::Handle;
+
+use crate::buffer::Spilled;
+use crate::error::TransactionError;
+use crate::transaction::{Inner, Status, Transaction};
+
+impl Transaction {
+    /// Commits: durable, hooks, visible, locks released, answered.
+    ///
+    /// Once begun, a commit goes on to its end even if this future is dropped.
+    pub async fn commit(&self) -> Result<Version, TransactionError> {
+        let inner = &self.inner;
+        let _turn = inner
+            .turn
+            .acquire()
+            .await
+            .map_err(|_closed| TransactionError::Ended)?;
+        let (hooks, writes, spilled) = {
+            let mut state = inner.state.lock();
+            state.check_active()?;
+            let mut buffer = inner.buffer.write();
+            if buffer.is_empty() && !state.has_hooks() {
+                let version = inner.manager.store.newest();
+                drop(buffer);
+                state.end(Status::Committed(version));
+                drop(state);
+                inner.release();
+                return Ok(version);
+            }
+            state.status = Status::Committing;
+            let (writes, spilled) = buffer.take();
+            (state.take_publish_hooks(), writes, spilled)
+        };
+        let batch = WriteBatch {
+            txn: inner.id,
+            writes,
+            runs: run_ids(&spilled),
+            durability: inner.options.durability,
+            origin: inner.options.origin,
+            ..WriteBatch::default()
+        };
+        let publish = Box::new(move |version| {
+            for (_, hook) in hooks {
+                hook(version);
+            }
+        });
+        let commit = inner.manager.store.commit(batch, Some(publish));
+        let in_flight = InFlight {
+            inner: Arc::clone(inner),
+            commit: Some(commit),
+            _spilled: spilled,
+        };
+        in_flight.await
+    }
+}
+
+fn run_ids(spilled: &[Spilled]) -> Vec<RunId> {
+    spilled.iter().map(|part| part.run.id()).collect()
+}
+
+/// A commit on its way. Whoever polls it last finishes the transaction; if that is nobody,
+/// because the caller went away, a task of its own does.
+struct InFlight {
+    inner: Arc<Inner>,
+    commit: Option<BoxFuture<'static, CommitOutcome>>,
+    /// Runs are kept until the store has answered.
+    _spilled: Vec<Spilled>,
+}
+
+impl Future for InFlight {
+    type Output = Result<Version, TransactionError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(commit) = &mut self.commit else {
+            return Poll::Ready(Err(TransactionError::Ended));
+        };
+        match commit.as_mut().poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(outcome) => {
+                self.commit = None;
+                Poll::Ready(self.inner.finish_commit(outcome))
+            }
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let Some(commit) = self.commit.take() else {
+            return;
+        };
+        let rest = InFlight {
+            inner: Arc::clone(&self.inner),
+            commit: Some(commit),
+            _spilled: std::mem::take(&mut self._spilled),
+        };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(rest)),
+            // Without a runtime nobody could have begun the commit asynchronously.
+            Err(_) => drop(futures::executor::block_on(rest)),
+        }
+    }
+}
+
+impl Inner {
+    fn finish_commit(&self, outcome: CommitOutcome) -> Result<Version, TransactionError> {
+        match outcome {
+            CommitOutcome::Committed(version) => {
+                self.state.lock().end(Status::Committed(version));
+                self.release();
+                Ok(version)
+            }
+            CommitOutcome::Aborted(error) => {
+                let hooks = self.state.lock().end(Status::RolledBack);
+                for (_, hook) in hooks.into_iter().rev() {
+                    hook();
+                }
+                self.release();
+                Err(error.into())
+            }
+            CommitOutcome::Unknown(txn) => {
+                tracing::error!(%txn, "it is not known whether the transaction was committed");
+                // Neither published nor rolled back: hooks of neither kind may run.
+                drop(self.state.lock().end(Status::Unknown));
+                self.release();
+                Err(TransactionError::OutcomeUnknown { txn })
+            }
+        }
+    }
+}

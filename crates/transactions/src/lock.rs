@@ -1,0 +1,87 @@
+//! Locking: the parents of a resource are taken along, and a row is checked against the snapshot.
+
+use tessera_locks::{Grant, LockOptions, Mode, Resource};
+use tessera_storage::KeySpace;
+use tessera_types::RelationId;
+
+use crate::error::TransactionError;
+use crate::options::Isolation;
+use crate::transaction::Transaction;
+
+/// What became of a request for a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowLock {
+    /// Locked; what the statement's view shows is the newest version.
+    Unchanged,
+    /// Locked, but changed since the view's snapshot (READ COMMITTED only): read it again with
+    /// `get_newest` and decide anew.
+    Changed,
+    /// Not locked, because another transaction has it (SKIP LOCKED only).
+    Skipped,
+}
+
+impl Transaction {
+    /// Locks a resource, taking intention locks above it as needed.
+    pub async fn lock(
+        &self,
+        resource: Resource,
+        mode: Mode,
+        options: &LockOptions,
+    ) -> Result<Grant, TransactionError> {
+        self.inner.state.lock().check_active()?;
+        let manager = &self.inner.manager;
+        let grant = manager
+            .locks
+            .acquire_with_parents(&self.inner.owner, resource, mode, options)
+            .await?;
+        self.give_back_if_ended()?;
+        Ok(grant)
+    }
+
+    /// Locks the row or index key `key` of a relation, and tells whether it was changed since the
+    /// snapshot. In REPEATABLE READ a changed row is the error 40001.
+    pub async fn lock_row(
+        &self,
+        relation: RelationId,
+        space: KeySpace,
+        key: &[u8],
+        mode: Mode,
+        options: &LockOptions,
+    ) -> Result<RowLock, TransactionError> {
+        let manager = &self.inner.manager;
+        let resource = Resource::Row(relation, manager.row_hash(relation, key));
+        if self.lock(resource, mode, options).await? == Grant::Skipped {
+            return Ok(RowLock::Skipped);
+        }
+        let snapshot = {
+            let mut state = self.inner.state.lock();
+            // Nothing was read yet: a snapshot taken now, under the lock, is new enough.
+            let is_fresh = state.snapshot.is_none();
+            let snapshot = self.snapshot_of(&mut state);
+            if is_fresh {
+                return Ok(RowLock::Unchanged);
+            }
+            snapshot
+        };
+        if !manager
+            .store
+            .changed_since(space, key, snapshot.version())
+            .await?
+        {
+            return Ok(RowLock::Unchanged);
+        }
+        match self.isolation() {
+            Isolation::ReadCommitted => Ok(RowLock::Changed),
+            Isolation::RepeatableRead => Err(TransactionError::ConcurrentUpdate { relation }),
+        }
+    }
+
+    /// A transaction that another session ended while we waited must not keep the new lock.
+    fn give_back_if_ended(&self) -> Result<(), TransactionError> {
+        let ended = self.inner.state.lock().check_active();
+        if ended.is_err() {
+            self.inner.manager.locks.release_all(&self.inner.owner);
+        }
+        ended
+    }
+}

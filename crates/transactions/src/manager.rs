@@ -1,0 +1,167 @@
+//! Begins transactions, knows the active ones, lets another session join one.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use ahash::RandomState;
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use tessera_environment::Environment;
+use tessera_locks::LockManager;
+use tessera_storage::Store;
+use tessera_types::{RelationId, TxnId, Version};
+
+use crate::options::{Isolation, TransactionOptions, TransactionsOptions};
+use crate::transaction::{Inner, Transaction};
+use crate::view::TxnView;
+
+/// Independent parts of the list of active transactions.
+const SHARDS: usize = 32;
+
+/// All transactions of one store.
+pub struct Transactions {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) locks: Arc<LockManager>,
+    pub(crate) environment: Environment,
+    pub(crate) options: TransactionsOptions,
+    next_id: AtomicU64,
+    active: Box<[Mutex<HashMap<TxnId, Weak<Inner>, RandomState>>]>,
+    tokens: Mutex<HashMap<String, Weak<Inner>, RandomState>>,
+    row_hasher: RandomState,
+}
+
+/// One active transaction, for views.
+#[derive(Debug, Clone)]
+pub struct ActiveTransaction {
+    /// Its id.
+    pub id: TxnId,
+    /// Its isolation level.
+    pub isolation: Isolation,
+    /// Whether it may write.
+    pub read_only: bool,
+    /// When it began, in microseconds since 1970.
+    pub started_at: i64,
+    /// Version it reads now, if it holds a snapshot.
+    pub snapshot: Option<Version>,
+    /// What it runs or ran last.
+    pub statement: Option<Arc<str>>,
+    /// Resources it has locked.
+    pub locks: usize,
+    /// Bytes of own writes in memory.
+    pub write_bytes: usize,
+    /// Number of savepoints.
+    pub savepoints: usize,
+    /// An error made it unusable until it is rolled back.
+    pub is_failed: bool,
+}
+
+impl Transactions {
+    /// Transactions over a store. `locks` must not be shared with another store.
+    pub fn new(
+        store: Arc<dyn Store>,
+        locks: Arc<LockManager>,
+        environment: Environment,
+        options: TransactionsOptions,
+    ) -> Arc<Self> {
+        // Ids must differ from those of earlier runs, for the store remembers them in its log.
+        // They count up by one per transaction, slower than microseconds pass.
+        let clock = u64::try_from(environment.clock.unix_micros()).unwrap_or(0);
+        let first_id = clock.max(store.newest().0) + 1;
+        Arc::new(Transactions {
+            store,
+            locks,
+            environment,
+            options,
+            next_id: AtomicU64::new(first_id),
+            active: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            tokens: Mutex::default(),
+            row_hasher: RandomState::new(),
+        })
+    }
+
+    /// Begins a transaction. Nothing is read and no snapshot is taken yet.
+    pub fn begin(self: &Arc<Self>, options: TransactionOptions) -> Transaction {
+        let id = TxnId(self.next_id.fetch_add(1, Ordering::Relaxed));
+        let inner = Arc::new(Inner::new(Arc::clone(self), id, options));
+        self.shard(id).lock().insert(id, Arc::downgrade(&inner));
+        Transaction::from_inner(inner)
+    }
+
+    /// What is committed now, without a transaction: for statements that only read and are alone.
+    pub fn view(&self) -> Arc<TxnView> {
+        Arc::new(TxnView::new(self.store.snapshot(), None))
+    }
+
+    /// The active transaction of that token.
+    pub fn join(&self, token: &str) -> Option<Transaction> {
+        let inner = self.tokens.lock().get(token)?.upgrade()?;
+        Some(Transaction::from_inner(inner))
+    }
+
+    /// All active transactions, oldest first.
+    pub fn active(&self) -> Vec<ActiveTransaction> {
+        let mut all: Vec<Arc<Inner>> = Vec::new();
+        for shard in &self.active {
+            all.extend(shard.lock().values().filter_map(Weak::upgrade));
+        }
+        let mut infos: Vec<_> = all.iter().map(|inner| inner.describe()).collect();
+        infos.sort_by_key(|info| info.id);
+        infos
+    }
+
+    /// Number of active transactions.
+    pub fn active_count(&self) -> usize {
+        self.active.iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    /// The store below.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The lock table.
+    pub fn locks(&self) -> &Arc<LockManager> {
+        &self.locks
+    }
+
+    /// Clock, randomness and files.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// Version of the oldest snapshot that anybody holds.
+    pub fn oldest_snapshot(&self) -> Version {
+        self.store.statistics().snapshots.oldest
+    }
+
+    /// The number that names a row or index key in the lock table.
+    pub fn row_hash(&self, relation: RelationId, key: &[u8]) -> u64 {
+        self.row_hasher.hash_one((relation.0, key))
+    }
+
+    pub(crate) fn register_token(&self, token: &str, inner: &Arc<Inner>) {
+        self.tokens
+            .lock()
+            .insert(token.to_owned(), Arc::downgrade(inner));
+    }
+
+    /// A transaction has ended.
+    pub(crate) fn forget(&self, id: TxnId, token: Option<&String>) {
+        self.shard(id).lock().remove(&id);
+        if let Some(token) = token {
+            self.tokens.lock().remove(token);
+        }
+    }
+
+    fn shard(&self, id: TxnId) -> &Mutex<HashMap<TxnId, Weak<Inner>, RandomState>> {
+        &self.active[id.0 as usize % SHARDS]
+    }
+}
+
+impl std::fmt::Debug for Transactions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transactions")
+            .field("active", &self.active_count())
+            .finish()
+    }
+}

@@ -1,0 +1,184 @@
+//! What a statement reads: one snapshot, merged with the transaction's writes of earlier
+//! statements.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use tessera_storage::{
+    Deferred, Key, KeyRange, KeySpace, Scan, ScanOptions, Snapshot, StoreError, Val,
+};
+use tessera_types::Version;
+
+use crate::buffer::{Command, Found, RangeWrites, WriteBuffer};
+use crate::merge::MergeScan;
+
+/// A frozen view of the database. `Send + Sync`: one statement may read it from many threads.
+///
+/// It does not see what its own statement writes, so `INSERT … SELECT` from the same table ends.
+/// After the transaction has ended, only the snapshot is left of it.
+pub struct TxnView {
+    snapshot: Arc<dyn Snapshot>,
+    own: Option<OwnWrites>,
+}
+
+/// The transaction's writes before one command; registered as a live view until dropped.
+pub(crate) struct OwnWrites {
+    buffer: Arc<RwLock<WriteBuffer>>,
+    command: Command,
+}
+
+impl OwnWrites {
+    /// `None` if there is nothing to see and nothing can become visible.
+    pub(crate) fn new(buffer: &Arc<RwLock<WriteBuffer>>, command: Command) -> Option<Self> {
+        if buffer.read().is_empty() {
+            return None;
+        }
+        buffer.write().add_view(command);
+        Some(OwnWrites {
+            buffer: Arc::clone(buffer),
+            command,
+        })
+    }
+
+    fn find(&self, space: KeySpace, key: &[u8]) -> Found {
+        self.buffer.read().find(space, key, self.command)
+    }
+
+    fn range(&self, space: KeySpace, range: &KeyRange) -> RangeWrites {
+        self.buffer.read().range(space, range, self.command)
+    }
+}
+
+impl Drop for OwnWrites {
+    fn drop(&mut self) {
+        self.buffer.write().drop_view(self.command);
+    }
+}
+
+impl TxnView {
+    pub(crate) fn new(snapshot: Arc<dyn Snapshot>, own: Option<OwnWrites>) -> Self {
+        TxnView { snapshot, own }
+    }
+
+    /// Version of the snapshot below.
+    pub fn version(&self) -> Version {
+        self.snapshot.version()
+    }
+
+    /// Whether own writes may be merged in; without, the view is the snapshot itself.
+    pub fn has_own_writes(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// The value of one key.
+    pub fn get(
+        &self,
+        space: KeySpace,
+        key: &[u8],
+    ) -> Deferred<'_, Result<Option<Val>, StoreError>> {
+        match self
+            .own
+            .as_ref()
+            .map_or(Found::Nothing, |own| own.find(space, key))
+        {
+            Found::Write(write) => Deferred::Ready(Ok(write.into_value())),
+            Found::Nothing => self.snapshot.get(space, key),
+            Found::MaybeIn(runs) => {
+                let key = Key::copy_from_slice(key);
+                Deferred::Pending(Box::pin(async move {
+                    for run in runs {
+                        if let Some(write) = run.get(space, &key).await? {
+                            return Ok(write.into_value());
+                        }
+                    }
+                    self.snapshot.get(space, &key).await
+                }))
+            }
+        }
+    }
+
+    /// The values of several keys, in the order asked.
+    pub fn get_many(
+        &self,
+        keys: &[(KeySpace, Key)],
+    ) -> Deferred<'_, Result<Vec<Option<Val>>, StoreError>> {
+        if self.own.is_none() {
+            return self.snapshot.get_many(keys);
+        }
+        let keys = keys.to_vec();
+        Deferred::Pending(Box::pin(async move {
+            let mut values = Vec::with_capacity(keys.len());
+            for (space, key) in keys {
+                values.push(self.get(space, &key).await?);
+            }
+            Ok(values)
+        }))
+    }
+
+    /// Reads a range.
+    pub fn scan(
+        self: &Arc<Self>,
+        space: KeySpace,
+        range: KeyRange,
+        options: ScanOptions,
+    ) -> Box<dyn Scan> {
+        let Some(own) = &self.own else {
+            return Arc::clone(&self.snapshot).scan(space, range, options);
+        };
+        let writes = own.range(space, &range);
+        if writes.entries.is_empty() && writes.runs.is_empty() {
+            return Arc::clone(&self.snapshot).scan(space, range, options);
+        }
+        Box::new(MergeScan::new(
+            &self.snapshot,
+            writes,
+            space,
+            range,
+            options,
+        ))
+    }
+
+    /// Cuts a range into at most `count` parts of about equal size, for parallel scans.
+    pub fn partitions(&self, space: KeySpace, range: &KeyRange, count: usize) -> Vec<KeyRange> {
+        self.snapshot.partitions(space, range, count)
+    }
+}
+
+impl Snapshot for TxnView {
+    fn version(&self) -> Version {
+        TxnView::version(self)
+    }
+
+    fn get(&self, space: KeySpace, key: &[u8]) -> Deferred<'_, Result<Option<Val>, StoreError>> {
+        TxnView::get(self, space, key)
+    }
+
+    fn get_many(
+        &self,
+        keys: &[(KeySpace, Key)],
+    ) -> Deferred<'_, Result<Vec<Option<Val>>, StoreError>> {
+        TxnView::get_many(self, keys)
+    }
+
+    fn scan(
+        self: Arc<Self>,
+        space: KeySpace,
+        range: KeyRange,
+        options: ScanOptions,
+    ) -> Box<dyn Scan> {
+        TxnView::scan(&self, space, range, options)
+    }
+
+    fn partitions(&self, space: KeySpace, range: &KeyRange, count: usize) -> Vec<KeyRange> {
+        TxnView::partitions(self, space, range, count)
+    }
+}
+
+impl std::fmt::Debug for TxnView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TxnView")
+            .field("version", &self.version())
+            .field("command", &self.own.as_ref().map(|own| own.command))
+            .finish()
+    }
+}
