@@ -25,6 +25,9 @@ pub enum ValueError {
     /// A number in a text does not fit.
     #[error("value \"{input}\" is out of range for type {type_name}")]
     TextOutOfRange { type_name: String, input: String },
+    /// A floating point number in a text does not fit.
+    #[error("\"{input}\" is out of range for type {type_name}")]
+    FloatOutOfRange { type_name: String, input: String },
     /// A number does not fit; PostgreSQL's short form.
     #[error("{type_name} out of range")]
     OutOfRange { type_name: String },
@@ -76,6 +79,9 @@ pub enum ValueError {
     /// There is no cast between the types.
     #[error("cannot cast type {from} to {to}")]
     CannotCast { from: String, to: String },
+    /// A JSON value of the wrong kind for a cast.
+    #[error("cannot cast jsonb {kind} to type {to}")]
+    JsonCast { kind: String, to: String },
     /// The type's values are not read or written in this format.
     #[error("cannot accept a value of type {type_name}")]
     PseudoType { type_name: String },
@@ -91,6 +97,9 @@ pub enum ValueError {
     /// PostgreSQL takes this, we do not.
     #[error("{message}")]
     Unsupported { message: String },
+    /// A fixed limit is exceeded.
+    #[error("{message}")]
+    ProgramLimit { message: String },
     /// A value is nested too deeply.
     #[error("stack depth limit exceeded")]
     TooDeep { limit: usize },
@@ -107,6 +116,7 @@ impl ValueError {
             UnsupportedJsonEscape { .. } => codes::UNTRANSLATABLE_CHARACTER,
             ArrayBounds { .. } => codes::ARRAY_SUBSCRIPT_ERROR,
             TextOutOfRange { .. }
+            | FloatOutOfRange { .. }
             | OutOfRange { .. }
             | NumericFieldOverflow { .. }
             | NumericUnsupported { .. } => codes::NUMERIC_VALUE_OUT_OF_RANGE,
@@ -118,7 +128,7 @@ impl ValueError {
             }
             IntervalField { .. } => codes::INTERVAL_FIELD_OVERFLOW,
             ZoneDisplacement { .. } => codes::INVALID_TIME_ZONE_DISPLACEMENT_VALUE,
-            UnknownTimeZone { .. } | InvalidTypeModifier { .. } => codes::INVALID_PARAMETER_VALUE,
+            JsonCast { .. } | UnknownTimeZone { .. } | InvalidTypeModifier { .. } => codes::INVALID_PARAMETER_VALUE,
             InvalidBytea { code, .. } => *code,
             InvalidUtf8 { .. } => codes::CHARACTER_NOT_IN_REPERTOIRE,
             InvalidBinary { .. } => codes::INVALID_BINARY_REPRESENTATION,
@@ -127,6 +137,7 @@ impl ValueError {
             PseudoType { .. } | Unsupported { .. } => codes::FEATURE_NOT_SUPPORTED,
             NeedsExplicitCast { .. } => codes::DATATYPE_MISMATCH,
             UnknownType { .. } => codes::UNDEFINED_OBJECT,
+            ProgramLimit { .. } => codes::PROGRAM_LIMIT_EXCEEDED,
             TooDeep { .. } => codes::STATEMENT_TOO_COMPLEX,
         };
         (code, code.retry())
