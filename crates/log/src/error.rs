@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tessera_telemetry::labels::ChecksumPlace;
+use tessera_telemetry::metrics;
 use tessera_types::{Report, Retry, SqlState, codes};
 
 /// Why the log could not do what was asked. `code()` is a promise to clients; the text is not.
@@ -66,6 +68,10 @@ impl LogError {
     }
 
     pub(crate) fn corruption(file: &Path, offset: u64, what: impl Into<String>) -> LogError {
+        metrics()
+            .checksum_failures
+            .with(ChecksumPlace::Log)
+            .increment();
         LogError::Corruption {
             file: file.to_owned(),
             offset,

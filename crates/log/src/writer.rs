@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tessera_environment::{Environment, File};
+use tessera_telemetry::metrics;
 use tessera_types::Version;
 
 use crate::error::{LogError, is_full};
@@ -302,6 +303,9 @@ impl Writer {
         let mut state = self.shared.state.lock();
         match result {
             Ok(()) => {
+                metrics()
+                    .wal_fsync_duration
+                    .record(now.saturating_sub(started));
                 self.durable = last;
                 state.durable = last;
                 state.last_activity = now;
