@@ -4,8 +4,8 @@
 
 use crate::coerce::{self, CastKind};
 use crate::datetime::{
-    self, DATE_INFINITY, DATE_NEGATIVE_INFINITY, MICROS_PER_DAY, POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS,
-    TIMESTAMP_INFINITY, TIMESTAMP_NEGATIVE_INFINITY,
+    self, DATE_INFINITY, DATE_NEGATIVE_INFINITY, MICROS_PER_DAY, POSTGRES_EPOCH_DAYS,
+    POSTGRES_EPOCH_MICROS, TIMESTAMP_INFINITY, TIMESTAMP_NEGATIVE_INFINITY,
 };
 use crate::decimal::{self, Decimal, DecimalError};
 use crate::error::ValueError;
@@ -34,9 +34,14 @@ pub fn utf8(bytes: &[u8]) -> Result<&str, ValueError> {
         Err(error) => {
             let at = error.valid_up_to();
             let length = error.error_len().unwrap_or(bytes.len() - at).clamp(1, 4);
-            let shown: Vec<String> =
-                bytes[at..].iter().take(length).map(|byte| format!("0x{byte:02x}")).collect();
-            Err(ValueError::InvalidUtf8 { bytes: shown.join(" ") })
+            let shown: Vec<String> = bytes[at..]
+                .iter()
+                .take(length)
+                .map(|byte| format!("0x{byte:02x}"))
+                .collect();
+            Err(ValueError::InvalidUtf8 {
+                bytes: shown.join(" "),
+            })
         }
     }
 }
@@ -50,14 +55,20 @@ pub fn parse(ty: &SqlType, bytes: &[u8]) -> Result<Value, ValueError> {
         SqlType::BigInt => Value::BigInt(i64::from_be_bytes(fixed(bytes)?)),
         SqlType::Real => Value::Real(f32::from_be_bytes(fixed(bytes)?)),
         SqlType::Double => Value::Double(f64::from_be_bytes(fixed(bytes)?)),
-        SqlType::Numeric(modifier) => Value::Numeric(coerce::fit_numeric(parse_numeric(bytes)?, *modifier)?),
+        SqlType::Numeric(modifier) => {
+            Value::Numeric(coerce::fit_numeric(parse_numeric(bytes)?, *modifier)?)
+        }
         SqlType::Text | SqlType::Unknown => Value::Text(utf8(bytes)?.into()),
-        SqlType::Varchar(length) => {
-            Value::Text(coerce::fit_varchar(utf8(bytes)?.into(), *length, CastKind::Assignment)?)
-        }
-        SqlType::Char(length) => {
-            Value::Text(coerce::fit_char(utf8(bytes)?.into(), *length, CastKind::Assignment)?)
-        }
+        SqlType::Varchar(length) => Value::Text(coerce::fit_varchar(
+            utf8(bytes)?.into(),
+            *length,
+            CastKind::Assignment,
+        )?),
+        SqlType::Char(length) => Value::Text(coerce::fit_char(
+            utf8(bytes)?.into(),
+            *length,
+            CastKind::Assignment,
+        )?),
         SqlType::Name => Value::Text(text::truncate_name(utf8(bytes)?).into()),
         SqlType::InternalChar => match fixed::<1>(bytes)? {
             [0] => Value::Text("".into()),
@@ -68,12 +79,16 @@ pub fn parse(ty: &SqlType, bytes: &[u8]) -> Result<Value, ValueError> {
         SqlType::Time => {
             let micros = i64::from_be_bytes(fixed(bytes)?);
             if !(0..=MICROS_PER_DAY).contains(&micros) {
-                return Err(ValueError::DatetimeOverflow { what: "time".to_owned() });
+                return Err(ValueError::DatetimeOverflow {
+                    what: "time".to_owned(),
+                });
             }
             Value::Time(micros)
         }
         SqlType::Timestamp => Value::Timestamp(parse_timestamp(i64::from_be_bytes(fixed(bytes)?))?),
-        SqlType::TimestampTz => Value::TimestampTz(parse_timestamp(i64::from_be_bytes(fixed(bytes)?))?),
+        SqlType::TimestampTz => {
+            Value::TimestampTz(parse_timestamp(i64::from_be_bytes(fixed(bytes)?))?)
+        }
         SqlType::Interval => {
             let mut rest = bytes;
             let interval = Interval {
@@ -106,7 +121,11 @@ pub fn parse(ty: &SqlType, bytes: &[u8]) -> Result<Value, ValueError> {
         | SqlType::Regnamespace
         | SqlType::Regrole => Value::Oid(u32::from_be_bytes(fixed(bytes)?)),
         SqlType::Array(element) => Value::Array(Box::new(parse_array(element, bytes)?)),
-        SqlType::Void | SqlType::Record => return Err(ValueError::PseudoType { type_name: ty.name() }),
+        SqlType::Void | SqlType::Record => {
+            return Err(ValueError::PseudoType {
+                type_name: ty.name(),
+            });
+        }
     })
 }
 
@@ -121,7 +140,9 @@ pub fn write(value: ValueRef<'_>, ty: &SqlType, out: &mut Vec<u8>) {
         ValueRef::Real(v) => out.extend_from_slice(&v.to_be_bytes()),
         ValueRef::Double(v) => out.extend_from_slice(&v.to_be_bytes()),
         ValueRef::Numeric(v) => write_numeric(v, out),
-        ValueRef::Text(v) if *ty == SqlType::InternalChar => out.push(v.bytes().next().unwrap_or(0)),
+        ValueRef::Text(v) if *ty == SqlType::InternalChar => {
+            out.push(v.bytes().next().unwrap_or(0))
+        }
         ValueRef::Text(v) => out.extend_from_slice(v.as_bytes()),
         ValueRef::Bytea(v) => out.extend_from_slice(v),
         ValueRef::Date(v) => out.extend_from_slice(&date_to_wire(v).to_be_bytes()),
@@ -147,15 +168,23 @@ pub fn write(value: ValueRef<'_>, ty: &SqlType, out: &mut Vec<u8>) {
 }
 
 fn too_short() -> ValueError {
-    ValueError::BinaryLength { message: "insufficient data left in message".to_owned() }
+    ValueError::BinaryLength {
+        message: "insufficient data left in message".to_owned(),
+    }
 }
 
 fn too_long() -> ValueError {
-    ValueError::InvalidBinary { message: "incorrect binary data format".to_owned() }
+    ValueError::InvalidBinary {
+        message: "incorrect binary data format".to_owned(),
+    }
 }
 
 fn finish(rest: &[u8]) -> Result<(), ValueError> {
-    if rest.is_empty() { Ok(()) } else { Err(too_long()) }
+    if rest.is_empty() {
+        Ok(())
+    } else {
+        Err(too_long())
+    }
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], ValueError> {
@@ -178,7 +207,9 @@ fn parse_date(wire: i32) -> Result<i32, ValueError> {
             .checked_add(i64::from(POSTGRES_EPOCH_DAYS))
             .filter(|days| datetime::date_in_range(*days))
             .and_then(|days| i32::try_from(days).ok())
-            .ok_or_else(|| ValueError::DatetimeOverflow { what: "date".to_owned() }),
+            .ok_or_else(|| ValueError::DatetimeOverflow {
+                what: "date".to_owned(),
+            }),
     }
 }
 
@@ -195,7 +226,9 @@ fn parse_timestamp(wire: i64) -> Result<i64, ValueError> {
         wire => wire
             .checked_add(POSTGRES_EPOCH_MICROS)
             .filter(|micros| datetime::timestamp_in_range(*micros))
-            .ok_or_else(|| ValueError::DatetimeOverflow { what: "timestamp".to_owned() }),
+            .ok_or_else(|| ValueError::DatetimeOverflow {
+                what: "timestamp".to_owned(),
+            }),
     }
 }
 
@@ -212,7 +245,10 @@ fn parse_numeric(bytes: &[u8]) -> Result<Decimal, ValueError> {
         message: format!("invalid {what} in external \"numeric\" value"),
     };
     let overflow = |_: DecimalError| ValueError::NumericUnsupported {
-        message: format!("value overflows numeric format (at most {} digits)", decimal::DECIMAL_DIGITS_MAX),
+        message: format!(
+            "value overflows numeric format (at most {} digits)",
+            decimal::DECIMAL_DIGITS_MAX
+        ),
     };
     let mut rest = bytes;
     let count = u16::from_be_bytes(take(&mut rest)?);
@@ -248,17 +284,23 @@ fn parse_numeric(bytes: &[u8]) -> Result<Decimal, ValueError> {
     }
     let scale = (i64::from(count) - 1 - i64::from(weight)) * 4;
     if digits.iter().all(|digit| *digit == 0) {
-        return Ok(Decimal { unscaled: 0, scale: scale_shown(shown) });
+        return Ok(Decimal {
+            unscaled: 0,
+            scale: scale_shown(shown),
+        });
     }
     // Zeros at both ends are padding; the shown scale decides how many of them are kept.
     let leading = digits.iter().take_while(|digit| **digit == 0).count();
     let trailing = digits.iter().rev().take_while(|digit| **digit == 0).count();
     let kept = &digits[leading..digits.len() - trailing];
     let scale = scale - i64::try_from(trailing).unwrap_or(0);
-    let number = decimal::from_digits(sign == NUMERIC_NEGATIVE, kept.iter().copied(), scale).map_err(overflow)?;
+    let number = decimal::from_digits(sign == NUMERIC_NEGATIVE, kept.iter().copied(), scale)
+        .map_err(overflow)?;
     let shown = scale_shown(shown);
     if number.scale > shown {
-        return number.trunc(i32::from(shown)).ok_or_else(|| overflow(DecimalError::Overflow));
+        return number
+            .trunc(i32::from(shown))
+            .ok_or_else(|| overflow(DecimalError::Overflow));
     }
     // As many zeros as were shown, where 38 digits have room for them.
     let mut wider = shown;
@@ -272,7 +314,9 @@ fn parse_numeric(bytes: &[u8]) -> Result<Decimal, ValueError> {
 }
 
 fn scale_shown(shown: u16) -> u8 {
-    u8::try_from(shown).unwrap_or(u8::MAX).min(decimal::DECIMAL_DIGITS_MAX)
+    u8::try_from(shown)
+        .unwrap_or(u8::MAX)
+        .min(decimal::DECIMAL_DIGITS_MAX)
 }
 
 fn write_numeric(value: Decimal, out: &mut Vec<u8>) {
@@ -292,7 +336,11 @@ fn write_numeric(value: Decimal, out: &mut Vec<u8>) {
     padded.resize(padded.len().div_ceil(4) * 4, b'0');
     let mut groups: Vec<u16> = padded
         .chunks_exact(4)
-        .map(|group| group.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0')))
+        .map(|group| {
+            group
+                .iter()
+                .fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'))
+        })
         .collect();
     let leading = groups.iter().take_while(|group| **group == 0).count();
     groups.drain(..leading);
@@ -301,8 +349,16 @@ fn write_numeric(value: Decimal, out: &mut Vec<u8>) {
     }
     // At most 20 groups, so none of the conversions below can fail.
     let small = |number: usize| i16::try_from(number).unwrap_or(0);
-    let weight = if groups.is_empty() { 0 } else { small(whole_groups) - small(leading) - 1 };
-    let sign = if value.unscaled < 0 { NUMERIC_NEGATIVE } else { 0 };
+    let weight = if groups.is_empty() {
+        0
+    } else {
+        small(whole_groups) - small(leading) - 1
+    };
+    let sign = if value.unscaled < 0 {
+        NUMERIC_NEGATIVE
+    } else {
+        0
+    };
     out.extend_from_slice(&small(groups.len()).to_be_bytes());
     out.extend_from_slice(&weight.to_be_bytes());
     out.extend_from_slice(&sign.to_be_bytes());
@@ -344,7 +400,8 @@ fn parse_array(element: &SqlType, bytes: &[u8]) -> Result<ArrayValue, ValueError
     for _ in 0..dimensions_count {
         let length = i32::from_be_bytes(take(&mut rest)?);
         let lower = i32::from_be_bytes(take(&mut rest)?);
-        let wide = usize::try_from(length).map_err(|_| invalid("array length is negative".to_owned()))?;
+        let wide =
+            usize::try_from(length).map_err(|_| invalid("array length is negative".to_owned()))?;
         if lower.checked_add(length).is_none() {
             return Err(invalid("array lower bound is too large".to_owned()));
         }
@@ -353,7 +410,11 @@ fn parse_array(element: &SqlType, bytes: &[u8]) -> Result<ArrayValue, ValueError
     }
     if dimensions.is_empty() || total == 0 {
         finish(rest)?;
-        return Ok(ArrayValue { element: element.clone(), dimensions: Vec::new(), elements: Vec::new() });
+        return Ok(ArrayValue {
+            element: element.clone(),
+            dimensions: Vec::new(),
+            elements: Vec::new(),
+        });
     }
     // Every element brings its length, so an announced size beyond the input is refused at once.
     if total > rest.len() / 4 {
@@ -372,7 +433,11 @@ fn parse_array(element: &SqlType, bytes: &[u8]) -> Result<ArrayValue, ValueError
         rest = tail;
     }
     finish(rest)?;
-    Ok(ArrayValue { element: element.clone(), dimensions, elements })
+    Ok(ArrayValue {
+        element: element.clone(),
+        dimensions,
+        elements,
+    })
 }
 
 fn write_array(array: &ArrayValue, out: &mut Vec<u8>) {

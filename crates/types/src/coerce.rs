@@ -79,9 +79,17 @@ pub fn to_column(
         return Ok(Value::Null);
     }
     match kind(from, to) {
-        None => return Err(ValueError::CannotCast { from: from.name(), to: to.name() }),
+        None => {
+            return Err(ValueError::CannotCast {
+                from: from.name(),
+                to: to.name(),
+            });
+        }
         Some(needed) if needed > allowed => {
-            return Err(ValueError::NeedsExplicitCast { from: from.name(), to: to.name() });
+            return Err(ValueError::NeedsExplicitCast {
+                from: from.name(),
+                to: to.name(),
+            });
         }
         Some(_) => {}
     }
@@ -95,14 +103,21 @@ fn cast(
     allowed: CastKind,
     ctx: &FormatContext,
 ) -> Result<Value, ValueError> {
-    let no_cast = || ValueError::CannotCast { from: from.name(), to: to.name() };
+    let no_cast = || ValueError::CannotCast {
+        from: from.name(),
+        to: to.name(),
+    };
     Ok(match (value, to) {
         (Value::Null, _) => Value::Null,
         (value @ Value::Boolean(_), SqlType::Boolean) => value,
         (Value::Integer(v), SqlType::Boolean) => Value::Boolean(v != 0),
         (Value::Boolean(v), SqlType::Integer) => Value::Integer(i32::from(v)),
         (Value::Text(text), to) if !to.is_character() => {
-            let trimmed = if matches!(from, SqlType::Char(_)) { text.trim_end_matches(' ') } else { &text };
+            let trimmed = if matches!(from, SqlType::Char(_)) {
+                text.trim_end_matches(' ')
+            } else {
+                &text
+            };
             text::parse(to, trimmed, ctx)?
         }
         (value, to) if to.is_character() => {
@@ -149,7 +164,11 @@ fn character_text(value: Value, from: &SqlType, ctx: &FormatContext) -> Box<str>
         Value::Text(text) | Value::Json(text) => text,
         Value::Boolean(value) => if value { "true" } else { "false" }.into(),
         value => {
-            let ty = if *from == SqlType::Unknown { value.natural_type() } else { from.clone() };
+            let ty = if *from == SqlType::Unknown {
+                value.natural_type()
+            } else {
+                from.clone()
+            };
             text::to_string(value.as_ref(), &ty, ctx).into()
         }
     }
@@ -165,7 +184,11 @@ fn cast_json(
         return Ok(Value::Json(text));
     }
     if matches!(to, SqlType::Jsonb) {
-        return Ok(Value::Json(if *from == SqlType::Jsonb { text } else { json::normalize(&text)?.into() }));
+        return Ok(Value::Json(if *from == SqlType::Jsonb {
+            text
+        } else {
+            json::normalize(&text)?.into()
+        }));
     }
     let wrong = |tree: &Json| ValueError::JsonCast {
         kind: match tree {
@@ -178,7 +201,13 @@ fn cast_json(
         (Json::Bool(value), SqlType::Boolean) => Ok(Value::Boolean(value)),
         (Json::Number(digits), to) if to.is_number() => {
             let number: Decimal = digits.parse()?;
-            cast(Value::Numeric(number), &SqlType::Numeric(None), to, CastKind::Explicit, &FormatContext::default())
+            cast(
+                Value::Numeric(number),
+                &SqlType::Numeric(None),
+                to,
+                CastKind::Explicit,
+                &FormatContext::default(),
+            )
         }
         (tree, to) if to.is_number() || *to == SqlType::Boolean => Err(wrong(&tree)),
         _ => Err(no_cast()),
@@ -197,7 +226,11 @@ fn cast_array(
         .into_iter()
         .map(|value| cast(value, &from, element, allowed, ctx))
         .collect::<Result<_, _>>()?;
-    Ok(ArrayValue { element: element.clone(), dimensions: array.dimensions, elements })
+    Ok(ArrayValue {
+        element: element.clone(),
+        dimensions: array.dimensions,
+        elements,
+    })
 }
 
 fn to_integer<T: TryFrom<i64>>(
@@ -237,7 +270,9 @@ fn to_double(value: &Value, no_cast: &dyn Fn() -> ValueError) -> Result<f64, Val
 }
 
 fn to_real(value: &Value, no_cast: &dyn Fn() -> ValueError) -> Result<f32, ValueError> {
-    let fault = |what: &str| ValueError::NumericUnsupported { message: format!("value out of range: {what}") };
+    let fault = |what: &str| ValueError::NumericUnsupported {
+        message: format!("value out of range: {what}"),
+    };
     match value {
         Value::Real(v) => Ok(*v),
         Value::SmallInt(v) => Ok(f32::from(*v)),
@@ -275,7 +310,9 @@ fn cast_datetime(
     ctx: &FormatContext,
     no_cast: &dyn Fn() -> ValueError,
 ) -> Result<Value, ValueError> {
-    let overflow = |what: &str| ValueError::DatetimeOverflow { what: what.to_owned() };
+    let overflow = |what: &str| ValueError::DatetimeOverflow {
+        what: what.to_owned(),
+    };
     let date_micros = |days: i32| match days {
         datetime::DATE_INFINITY => Ok(datetime::TIMESTAMP_INFINITY),
         datetime::DATE_NEGATIVE_INFINITY => Ok(datetime::TIMESTAMP_NEGATIVE_INFINITY),
@@ -287,9 +324,8 @@ fn cast_datetime(
     let to_utc = |local: i64| {
         datetime::local_to_utc(local, &ctx.time_zone).ok_or_else(|| overflow("timestamp"))
     };
-    let to_local = |utc: i64| {
-        datetime::utc_to_local(utc, &ctx.time_zone).ok_or_else(|| overflow("timestamp"))
-    };
+    let to_local =
+        |utc: i64| datetime::utc_to_local(utc, &ctx.time_zone).ok_or_else(|| overflow("timestamp"));
     let to_date = |micros: i64| match micros {
         datetime::TIMESTAMP_INFINITY => Ok(datetime::DATE_INFINITY),
         datetime::TIMESTAMP_NEGATIVE_INFINITY => Ok(datetime::DATE_NEGATIVE_INFINITY),
@@ -307,16 +343,20 @@ fn cast_datetime(
         | (value @ Value::TimestampTz(_), SqlType::TimestampTz)
         | (value @ Value::Interval(_), SqlType::Interval) => value,
         (Value::Date(days), SqlType::Timestamp) => Value::Timestamp(date_micros(days)?),
-        (Value::Date(days), SqlType::TimestampTz) => Value::TimestampTz(to_utc(date_micros(days)?)?),
+        (Value::Date(days), SqlType::TimestampTz) => {
+            Value::TimestampTz(to_utc(date_micros(days)?)?)
+        }
         (Value::Timestamp(micros), SqlType::TimestampTz) => Value::TimestampTz(to_utc(micros)?),
         (Value::Timestamp(micros), SqlType::Date) => Value::Date(to_date(micros)?),
         (Value::Timestamp(micros), SqlType::Time) => to_time(micros),
         (Value::TimestampTz(micros), SqlType::Timestamp) => Value::Timestamp(to_local(micros)?),
         (Value::TimestampTz(micros), SqlType::Date) => Value::Date(to_date(to_local(micros)?)?),
         (Value::TimestampTz(micros), SqlType::Time) => to_time(to_local(micros)?),
-        (Value::Time(micros), SqlType::Interval) => {
-            Value::Interval(Interval { months: 0, days: 0, micros })
-        }
+        (Value::Time(micros), SqlType::Interval) => Value::Interval(Interval {
+            months: 0,
+            days: 0,
+            micros,
+        }),
         (Value::Interval(interval), SqlType::Time) => {
             Value::Time(interval.micros.rem_euclid(MICROS_PER_DAY))
         }
@@ -326,10 +366,16 @@ fn cast_datetime(
 
 /// Rounds to a column's scale; 22003 where it has more digits before the point than allowed.
 pub fn fit_numeric(value: Decimal, modifier: Option<(u8, u8)>) -> Result<Decimal, ValueError> {
-    let Some((precision, scale)) = modifier else { return Ok(value) };
+    let Some((precision, scale)) = modifier else {
+        return Ok(value);
+    };
     let overflow = || {
         let whole = precision.saturating_sub(scale);
-        let limit = if whole == 0 { "1".to_owned() } else { format!("10^{whole}") };
+        let limit = if whole == 0 {
+            "1".to_owned()
+        } else {
+            format!("10^{whole}")
+        };
         ValueError::NumericFieldOverflow {
             detail: format!(
                 "A field with precision {precision}, scale {scale} must round to an absolute value less than {limit}."
@@ -337,12 +383,22 @@ pub fn fit_numeric(value: Decimal, modifier: Option<(u8, u8)>) -> Result<Decimal
         }
     };
     let fitted = value.rescale(scale).ok_or_else(overflow)?;
-    if fitted.digits() > precision { Err(overflow()) } else { Ok(fitted) }
+    if fitted.digits() > precision {
+        Err(overflow())
+    } else {
+        Ok(fitted)
+    }
 }
 
 /// Checks or cuts to the length of `varchar(n)`; blanks beyond the end never count.
-pub fn fit_varchar(text: Box<str>, length: Option<u32>, kind: CastKind) -> Result<Box<str>, ValueError> {
-    let Some(length) = length else { return Ok(text) };
+pub fn fit_varchar(
+    text: Box<str>,
+    length: Option<u32>,
+    kind: CastKind,
+) -> Result<Box<str>, ValueError> {
+    let Some(length) = length else {
+        return Ok(text);
+    };
     fit_length(text, length, kind, "character varying").map(|fitted| fitted.0)
 }
 
@@ -352,7 +408,9 @@ pub fn fit_char(text: Box<str>, length: u32, kind: CastKind) -> Result<Box<str>,
         return Ok(text);
     }
     let (fitted, characters) = fit_length(text, length, kind, "character")?;
-    let missing = usize::try_from(length).unwrap_or(usize::MAX).saturating_sub(characters);
+    let missing = usize::try_from(length)
+        .unwrap_or(usize::MAX)
+        .saturating_sub(characters);
     if missing == 0 {
         return Ok(fitted);
     }
@@ -363,7 +421,12 @@ pub fn fit_char(text: Box<str>, length: u32, kind: CastKind) -> Result<Box<str>,
 }
 
 /// The text and its number of characters (counted only as far as needed).
-fn fit_length(text: Box<str>, length: u32, kind: CastKind, name: &str) -> Result<(Box<str>, usize), ValueError> {
+fn fit_length(
+    text: Box<str>,
+    length: u32,
+    kind: CastKind,
+    name: &str,
+) -> Result<(Box<str>, usize), ValueError> {
     let limit = usize::try_from(length).unwrap_or(usize::MAX);
     if text.is_ascii() && text.len() <= limit {
         let characters = text.len();
@@ -374,7 +437,9 @@ fn fit_length(text: Box<str>, length: u32, kind: CastKind, name: &str) -> Result
         return Ok((text, characters));
     };
     if kind != CastKind::Explicit && !text[end..].bytes().all(|byte| byte == b' ') {
-        return Err(ValueError::TooLong { type_name: format!("{name}({length})") });
+        return Err(ValueError::TooLong {
+            type_name: format!("{name}({length})"),
+        });
     }
     Ok((text[..end].into(), limit))
 }

@@ -38,12 +38,29 @@ pub const POSTGRES_EPOCH_MICROS: i64 = POSTGRES_EPOCH_DAYS as i64 * MICROS_PER_D
 
 /// Month names, January first.
 pub const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
-    "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 /// Day names, Sunday first.
-pub const WEEKDAYS: [&str; 7] =
-    ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+pub const WEEKDAYS: [&str; 7] = [
+    "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+];
 
 /// A moment as a calendar and a clock show it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,7 +88,15 @@ impl Civil {
         let (year, month, day) = civil_from_days(days);
         let time = micros.rem_euclid(MICROS_PER_DAY);
         let (hour, minute, second, micro) = split_time(time);
-        Civil { year, month, day, hour, minute, second, micro }
+        Civil {
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+            micro,
+        }
     }
 
     /// Microseconds since 1970; None out of a timestamp's range.
@@ -148,14 +173,23 @@ pub fn civil_from_days(days: i64) -> (i32, u32, u32) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     let small = |value: i64| u32::try_from(value).unwrap_or(1);
-    (i32::try_from(year).unwrap_or(i32::MAX), small(month), small(day))
+    (
+        i32::try_from(year).unwrap_or(i32::MAX),
+        small(month),
+        small(day),
+    )
 }
 
 /// Day of the week, Sunday is 0.
@@ -175,7 +209,10 @@ pub fn iso_week(days: i64) -> (i32, u32) {
     let (year, _, _) = civil_from_days(monday + 3);
     let first = days_from_civil(year, 1, 4);
     let first_monday = first - (first + 3).rem_euclid(7);
-    (year, u32::try_from((monday - first_monday) / 7 + 1).unwrap_or(1))
+    (
+        year,
+        u32::try_from((monday - first_monday) / 7 + 1).unwrap_or(1),
+    )
 }
 
 /// The Monday of an ISO week.
@@ -196,7 +233,10 @@ pub fn add_interval(micros: i64, interval: Interval) -> Option<i64> {
         days = add_months(days, interval.months)?;
     }
     days = days.checked_add(i64::from(interval.days))?;
-    let sum = days.checked_mul(MICROS_PER_DAY)?.checked_add(time)?.checked_add(interval.micros)?;
+    let sum = days
+        .checked_mul(MICROS_PER_DAY)?
+        .checked_add(time)?
+        .checked_add(interval.micros)?;
     timestamp_in_range(sum).then_some(sum)
 }
 
@@ -209,18 +249,30 @@ pub fn add_months(days: i64, months: i32) -> Option<i64> {
     if !(-4_800..=5_900_000).contains(&year) {
         return None;
     }
-    Some(days_from_civil(year, month, day.min(days_in_month(year, month))))
+    Some(days_from_civil(
+        year,
+        month,
+        day.min(days_in_month(year, month)),
+    ))
 }
 
 /// `timestamptz + interval`: months and days by the local calendar, time as elapsed time.
-pub fn add_interval_in_zone(micros: i64, interval: Interval, zone: &crate::TimeZone) -> Option<i64> {
+pub fn add_interval_in_zone(
+    micros: i64,
+    interval: Interval,
+    zone: &crate::TimeZone,
+) -> Option<i64> {
     if micros == TIMESTAMP_INFINITY || micros == TIMESTAMP_NEGATIVE_INFINITY {
         return Some(micros);
     }
     let mut moment = micros;
     if interval.months != 0 || interval.days != 0 {
         let local = utc_to_local(moment, zone)?;
-        let calendar = Interval { months: interval.months, days: interval.days, micros: 0 };
+        let calendar = Interval {
+            months: interval.months,
+            days: interval.days,
+            micros: 0,
+        };
         moment = local_to_utc(add_interval(local, calendar)?, zone)?;
     }
     let sum = moment.checked_add(interval.micros)?;
@@ -258,7 +310,10 @@ mod tests {
         assert_eq!(weekday(0), 4);
         assert_eq!(iso_week(days_from_civil(2021, 1, 3)), (2020, 53));
         assert_eq!(iso_week(days_from_civil(2024, 12, 30)), (2025, 1));
-        assert_eq!(add_months(days_from_civil(2024, 1, 31), 1), Some(days_from_civil(2024, 2, 29)));
+        assert_eq!(
+            add_months(days_from_civil(2024, 1, 31), 1),
+            Some(days_from_civil(2024, 2, 29))
+        );
     }
 
     proptest! {

@@ -29,7 +29,10 @@ pub struct Decimal {
 
 impl Decimal {
     /// Zero without digits after the point.
-    pub const ZERO: Decimal = Decimal { unscaled: 0, scale: 0 };
+    pub const ZERO: Decimal = Decimal {
+        unscaled: 0,
+        scale: 0,
+    };
 
     /// From parts; None when there are more than 38 digits or the scale is above 38.
     pub fn new(unscaled: i128, scale: u8) -> Option<Decimal> {
@@ -39,7 +42,10 @@ impl Decimal {
 
     /// Without zeros at the end of the fraction.
     pub fn normalize(self) -> Decimal {
-        let Decimal { mut unscaled, mut scale } = self;
+        let Decimal {
+            mut unscaled,
+            mut scale,
+        } = self;
         if unscaled == 0 {
             return Decimal::ZERO;
         }
@@ -67,7 +73,10 @@ impl Decimal {
             Ordering::Equal => Decimal::new(self.unscaled, scale),
             Ordering::Greater => {
                 let factor = power_of_ten(scale - self.scale)?;
-                Decimal::new(self.unscaled.checked_mul(i128::try_from(factor).ok()?)?, scale)
+                Decimal::new(
+                    self.unscaled.checked_mul(i128::try_from(factor).ok()?)?,
+                    scale,
+                )
             }
             Ordering::Less => {
                 let Some(divisor) = power_of_ten(self.scale - scale) else {
@@ -109,14 +118,18 @@ impl Decimal {
                 return self.rescale(places);
             }
             let divisor = i128::try_from(power_of_ten(self.scale - places)?).ok()?;
-            return Some(Decimal { unscaled: self.unscaled / divisor, scale: places });
+            return Some(Decimal {
+                unscaled: self.unscaled / divisor,
+                scale: places,
+            });
         }
         let drop = u32::from(self.scale).checked_add(places.unsigned_abs())?;
         let Some(divisor) = u8::try_from(drop).ok().and_then(power_of_ten) else {
             return Some(Decimal::ZERO);
         };
         let divisor = i128::try_from(divisor).ok()?;
-        let factor = i128::try_from(power_of_ten(u8::try_from(places.unsigned_abs()).ok()?)?).ok()?;
+        let factor =
+            i128::try_from(power_of_ten(u8::try_from(places.unsigned_abs()).ok()?)?).ok()?;
         Decimal::new((self.unscaled / divisor).checked_mul(factor)?, 0)
     }
 
@@ -149,7 +162,8 @@ impl Decimal {
     /// The product; its scale is the sum of both, cut (with rounding) where 38 digits need it.
     pub fn checked_mul(self, other: Decimal) -> Option<Decimal> {
         let negative = (self.unscaled < 0) != (other.unscaled < 0);
-        let (mut high, mut low) = wide_mul(self.unscaled.unsigned_abs(), other.unscaled.unsigned_abs());
+        let (mut high, mut low) =
+            wide_mul(self.unscaled.unsigned_abs(), other.unscaled.unsigned_abs());
         let mut scale = self.scale + other.scale;
         // How many digits must go: found by dividing until the rest fits.
         let mut drop = scale.saturating_sub(DECIMAL_DIGITS_MAX);
@@ -232,7 +246,9 @@ impl Decimal {
             .max(i32::from(self.scale))
             .max(i32::from(other.scale))
             .max(0);
-        u8::try_from(scale).unwrap_or(DECIMAL_DIGITS_MAX).min(DECIMAL_DIGITS_MAX)
+        u8::try_from(scale)
+            .unwrap_or(DECIMAL_DIGITS_MAX)
+            .min(DECIMAL_DIGITS_MAX)
     }
 
     /// Weight (power of 10,000) and value of the first nonzero group of four digits.
@@ -271,7 +287,10 @@ impl Decimal {
 
     /// The size without the sign.
     pub fn abs(self) -> Decimal {
-        Decimal { unscaled: self.unscaled.abs(), scale: self.scale }
+        Decimal {
+            unscaled: self.unscaled.abs(),
+            scale: self.scale,
+        }
     }
 
     /// The nearest double.
@@ -362,10 +381,17 @@ pub(crate) fn parse(text: &str) -> Result<Decimal, DecimalError> {
     if whole.is_empty() && fraction.is_empty() {
         return Err(DecimalError::Syntax);
     }
-    if !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) {
+    if !whole
+        .bytes()
+        .chain(fraction.bytes())
+        .all(|byte| byte.is_ascii_digit())
+    {
         return Err(DecimalError::Syntax);
     }
-    let digits = whole.bytes().chain(fraction.bytes()).map(|byte| byte - b'0');
+    let digits = whole
+        .bytes()
+        .chain(fraction.bytes())
+        .map(|byte| byte - b'0');
     let fraction_digits = i64::try_from(fraction.len()).map_err(|_| DecimalError::Overflow)?;
     from_digits(negative, digits, fraction_digits - exponent)
 }
@@ -484,13 +510,19 @@ fn wide_div(high: u128, low: u128, divisor: u128) -> Option<(u128, u128)> {
 
 impl From<i64> for Decimal {
     fn from(value: i64) -> Decimal {
-        Decimal { unscaled: i128::from(value), scale: 0 }
+        Decimal {
+            unscaled: i128::from(value),
+            scale: 0,
+        }
     }
 }
 
 impl From<i32> for Decimal {
     fn from(value: i32) -> Decimal {
-        Decimal { unscaled: i128::from(value), scale: 0 }
+        Decimal {
+            unscaled: i128::from(value),
+            scale: 0,
+        }
     }
 }
 
@@ -498,7 +530,10 @@ impl std::ops::Neg for Decimal {
     type Output = Decimal;
 
     fn neg(self) -> Decimal {
-        Decimal { unscaled: -self.unscaled, scale: self.scale }
+        Decimal {
+            unscaled: -self.unscaled,
+            scale: self.scale,
+        }
     }
 }
 
@@ -531,7 +566,11 @@ impl Ord for Decimal {
             wide_mul(number.unscaled.unsigned_abs(), factor)
         };
         let order = wide(self).cmp(&wide(other));
-        if self.unscaled < 0 { order.reverse() } else { order }
+        if self.unscaled < 0 {
+            order.reverse()
+        } else {
+            order
+        }
     }
 }
 
@@ -561,7 +600,9 @@ impl FromStr for Decimal {
                 message: "numeric cannot hold NaN or infinity here".to_owned(),
             },
             DecimalError::Overflow => ValueError::NumericUnsupported {
-                message: format!("value overflows numeric format (at most {DECIMAL_DIGITS_MAX} digits)"),
+                message: format!(
+                    "value overflows numeric format (at most {DECIMAL_DIGITS_MAX} digits)"
+                ),
             },
         })
     }
@@ -578,7 +619,13 @@ mod tests {
 
     #[test]
     fn text_keeps_the_scale() {
-        for text in ["0", "0.00", "-1.50", "12345678901234567890123456789012345678", "0.0001"] {
+        for text in [
+            "0",
+            "0.00",
+            "-1.50",
+            "12345678901234567890123456789012345678",
+            "0.0001",
+        ] {
             assert_eq!(decimal(text).to_string(), text);
         }
         assert_eq!(decimal(" +.5 ").to_string(), "0.5");
@@ -591,7 +638,19 @@ mod tests {
 
     #[test]
     fn malformed_or_too_large_texts_are_refused() {
-        for text in ["", ".", "e5", "1e", "1.2.3", "--1", "1 2", "NaN", "Infinity", "1e39", "1e-999999999"] {
+        for text in [
+            "",
+            ".",
+            "e5",
+            "1e",
+            "1.2.3",
+            "--1",
+            "1 2",
+            "NaN",
+            "Infinity",
+            "1e39",
+            "1e-999999999",
+        ] {
             assert!(text.parse::<Decimal>().is_err(), "{text}");
         }
         assert!("1".repeat(39).parse::<Decimal>().is_err());
@@ -619,7 +678,13 @@ mod tests {
     #[test]
     fn quotients_have_postgresqls_scale() {
         let check = |a: &str, b: &str, expected: &str| {
-            assert_eq!(decimal(a).checked_div(decimal(b)).expect("quotient").to_string(), expected);
+            assert_eq!(
+                decimal(a)
+                    .checked_div(decimal(b))
+                    .expect("quotient")
+                    .to_string(),
+                expected
+            );
         };
         check("1", "3", "0.33333333333333333333");
         check("10", "3", "3.3333333333333333");
@@ -627,7 +692,10 @@ mod tests {
         check("1", "7000", "0.00014285714285714286");
         check("6", "2", "3.0000000000000000");
         check("1.5", "0.00002", "75000.000000000000");
-        assert_eq!(decimal("1").checked_div(Decimal::ZERO), Err(ValueError::DivisionByZero));
+        assert_eq!(
+            decimal("1").checked_div(Decimal::ZERO),
+            Err(ValueError::DivisionByZero)
+        );
     }
 
     #[test]
@@ -635,7 +703,10 @@ mod tests {
         let a = decimal("12345678901234567890.1234567890");
         assert!(a.checked_mul(a).is_none());
         let b = decimal("1.00000000000000000000000000000000001");
-        assert_eq!(b.checked_mul(b).map(|p| p.to_string()), Some("1.0000000000000000000000000000000000200".into()));
+        assert_eq!(
+            b.checked_mul(b).map(|p| p.to_string()),
+            Some("1.0000000000000000000000000000000000200".into())
+        );
     }
 
     proptest! {

@@ -12,7 +12,10 @@ pub enum ValueError {
     InvalidText { type_name: String, input: String },
     /// A text is not JSON.
     #[error("invalid input syntax for type json")]
-    InvalidJson { detail: String, context: Option<String> },
+    InvalidJson {
+        detail: String,
+        context: Option<String>,
+    },
     /// JSON that is well formed and cannot be stored.
     #[error("unsupported Unicode escape sequence")]
     UnsupportedJsonEscape { detail: String },
@@ -21,7 +24,10 @@ pub enum ValueError {
     MalformedArray { input: String, detail: String },
     /// Array dimensions or bounds are wrong.
     #[error("{message}")]
-    ArrayBounds { message: String, detail: Option<String> },
+    ArrayBounds {
+        message: String,
+        detail: Option<String>,
+    },
     /// A number in a text does not fit.
     #[error("value \"{input}\" is out of range for type {type_name}")]
     TextOutOfRange { type_name: String, input: String },
@@ -128,7 +134,9 @@ impl ValueError {
             }
             IntervalField { .. } => codes::INTERVAL_FIELD_OVERFLOW,
             ZoneDisplacement { .. } => codes::INVALID_TIME_ZONE_DISPLACEMENT_VALUE,
-            JsonCast { .. } | UnknownTimeZone { .. } | InvalidTypeModifier { .. } => codes::INVALID_PARAMETER_VALUE,
+            JsonCast { .. } | UnknownTimeZone { .. } | InvalidTypeModifier { .. } => {
+                codes::INVALID_PARAMETER_VALUE
+            }
             InvalidBytea { code, .. } => *code,
             InvalidUtf8 { .. } => codes::CHARACTER_NOT_IN_REPERTOIRE,
             InvalidBinary { .. } => codes::INVALID_BINARY_REPRESENTATION,
@@ -168,11 +176,16 @@ impl ValueError {
     }
 
     pub(crate) fn text(type_name: &str, input: &str) -> ValueError {
-        ValueError::InvalidText { type_name: type_name.to_owned(), input: input.to_owned() }
+        ValueError::InvalidText {
+            type_name: type_name.to_owned(),
+            input: input.to_owned(),
+        }
     }
 
     pub(crate) fn out_of_range(type_name: &str) -> ValueError {
-        ValueError::OutOfRange { type_name: type_name.to_owned() }
+        ValueError::OutOfRange {
+            type_name: type_name.to_owned(),
+        }
     }
 }
 

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 const FIRST_USER_ID: u32 = 16_384;
 
 /// A table, index, view or sequence; equals its PostgreSQL oid.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct RelationId(pub u32);
 
@@ -29,7 +31,9 @@ impl fmt::Display for RelationId {
 }
 
 /// A transaction, unique in the life of a data directory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct TxnId(pub u64);
 
@@ -40,7 +44,9 @@ impl fmt::Display for TxnId {
 }
 
 /// A commit's place in the one order of all commits. Opaque: only comparing it has a meaning.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Version(pub u64);
 

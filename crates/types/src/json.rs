@@ -85,7 +85,9 @@ pub(crate) fn hash<H: Hasher>(text: &str, state: &mut H) {
 
 /// The order of keys inside a `jsonb` object.
 pub fn compare_keys(a: &str, b: &str) -> Ordering {
-    a.len().cmp(&b.len()).then_with(|| a.as_bytes().cmp(b.as_bytes()))
+    a.len()
+        .cmp(&b.len())
+        .then_with(|| a.as_bytes().cmp(b.as_bytes()))
 }
 
 impl Json {
@@ -118,7 +120,11 @@ impl Json {
     /// The value of a key; the last one where a key is written twice.
     pub fn get(&self, key: &str) -> Option<&Json> {
         match self {
-            Json::Object(pairs) => pairs.iter().rev().find(|pair| pair.0 == key).map(|pair| &pair.1),
+            Json::Object(pairs) => pairs
+                .iter()
+                .rev()
+                .find(|pair| pair.0 == key)
+                .map(|pair| &pair.1),
             _ => None,
         }
     }
@@ -128,7 +134,11 @@ impl Json {
         match self {
             Json::Array(elements) => {
                 let length = i64::try_from(elements.len()).ok()?;
-                let index = if index < 0 { index.checked_add(length)? } else { index };
+                let index = if index < 0 {
+                    index.checked_add(length)?
+                } else {
+                    index
+                };
                 elements.get(usize::try_from(index).ok()?)
             }
             _ => None,
@@ -200,12 +210,19 @@ impl Json {
             (String(a), String(b)) => a.as_bytes().cmp(b.as_bytes()),
             (Array(a), Array(b)) => a.len().cmp(&b.len()).then_with(|| {
                 let pairs = a.iter().zip(b);
-                pairs.map(|(a, b)| a.compare_inner(b)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+                pairs
+                    .map(|(a, b)| a.compare_inner(b))
+                    .find(|order| order.is_ne())
+                    .unwrap_or(Ordering::Equal)
             }),
             (Object(a), Object(b)) => a.len().cmp(&b.len()).then_with(|| {
                 let pairs = a.iter().zip(b);
                 pairs
-                    .map(|(a, b)| a.0.as_bytes().cmp(b.0.as_bytes()).then_with(|| a.1.compare_inner(&b.1)))
+                    .map(|(a, b)| {
+                        a.0.as_bytes()
+                            .cmp(b.0.as_bytes())
+                            .then_with(|| a.1.compare_inner(&b.1))
+                    })
                     .find(|order| order.is_ne())
                     .unwrap_or(Ordering::Equal)
             }),
@@ -276,7 +293,8 @@ pub fn compare_numbers(a: &str, b: &str) -> Ordering {
         let (whole, fraction) = digits.split_once('.').unwrap_or((&digits, ""));
         (negative, whole.to_owned(), fraction.to_owned())
     };
-    let ((negative_a, whole_a, fraction_a), (negative_b, whole_b, fraction_b)) = (split(&a), split(&b));
+    let ((negative_a, whole_a, fraction_a), (negative_b, whole_b, fraction_b)) =
+        (split(&a), split(&b));
     if negative_a != negative_b {
         return negative_b.cmp(&negative_a);
     }
@@ -309,14 +327,21 @@ pub fn trim_number(digits: &str) -> String {
 fn expand_number(text: &str) -> Result<String, ValueError> {
     let (mantissa, exponent) = match text.find(['e', 'E']) {
         None => {
-            let zero = text.starts_with('-') && text.bytes().all(|b| matches!(b, b'-' | b'0' | b'.'));
-            return Ok(if zero { text[1..].to_owned() } else { text.to_owned() });
+            let zero =
+                text.starts_with('-') && text.bytes().all(|b| matches!(b, b'-' | b'0' | b'.'));
+            return Ok(if zero {
+                text[1..].to_owned()
+            } else {
+                text.to_owned()
+            });
         }
         Some(at) => (&text[..at], text[at + 1..].parse::<i64>().ok()),
     };
-    let exponent = exponent.filter(|exponent| exponent.abs() <= EXPONENT_MAX).ok_or_else(|| {
-        ValueError::NumericUnsupported { message: "value overflows numeric format".to_owned() }
-    })?;
+    let exponent = exponent
+        .filter(|exponent| exponent.abs() <= EXPONENT_MAX)
+        .ok_or_else(|| ValueError::NumericUnsupported {
+            message: "value overflows numeric format".to_owned(),
+        })?;
     let (sign, unsigned) = match mantissa.strip_prefix('-') {
         Some(unsigned) => ("-", unsigned),
         None => ("", mantissa),
@@ -330,7 +355,10 @@ fn expand_number(text: &str) -> Result<String, ValueError> {
     let (whole, mut fraction) = if point <= 0 {
         ("0".to_owned(), format!("{}{digits}", zeros(-point)))
     } else if point >= length(&digits) {
-        (format!("{digits}{}", zeros(point - length(&digits))), String::new())
+        (
+            format!("{digits}{}", zeros(point - length(&digits))),
+            String::new(),
+        )
     } else {
         let (a, b) = digits.split_at(usize::try_from(point).unwrap_or(0));
         (a.to_owned(), b.to_owned())
@@ -338,9 +366,17 @@ fn expand_number(text: &str) -> Result<String, ValueError> {
     fraction.truncate(usize::try_from(scale).unwrap_or(0));
     let whole = whole.trim_start_matches('0');
     let whole = if whole.is_empty() { "0" } else { whole };
-    let number = if fraction.is_empty() { whole.to_owned() } else { format!("{whole}.{fraction}") };
+    let number = if fraction.is_empty() {
+        whole.to_owned()
+    } else {
+        format!("{whole}.{fraction}")
+    };
     let is_zero = number.bytes().all(|byte| matches!(byte, b'0' | b'.'));
-    Ok(if is_zero { number } else { format!("{sign}{number}") })
+    Ok(if is_zero {
+        number
+    } else {
+        format!("{sign}{number}")
+    })
 }
 
 struct Parser<'a> {
@@ -352,7 +388,12 @@ struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     fn new(text: &'a str, form: Form) -> Parser<'a> {
-        Parser { text, at: 0, form, keep_tree: true }
+        Parser {
+            text,
+            at: 0,
+            form,
+            keep_tree: true,
+        }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -377,7 +418,9 @@ impl<'a> Parser<'a> {
     /// The token at the current place, as PostgreSQL's lexer would cut it.
     fn token(&self) -> &'a str {
         let rest = &self.text[self.at..];
-        let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+' | '.') || !c.is_ascii();
+        let word = |c: char| {
+            c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+' | '.') || !c.is_ascii()
+        };
         let length = rest.find(|c: char| !word(c)).unwrap_or(rest.len());
         if length > 0 {
             return &rest[..length];
@@ -399,16 +442,29 @@ impl<'a> Parser<'a> {
             }
         }
         let before = if cut { "..." } else { "" };
-        let after = if end < self.text.len() && !self.text[end..].starts_with('\n') { "..." } else { "" };
-        let context = format!("JSON data, line {line}: {before}{}{after}", &self.text[start..end]);
-        ValueError::InvalidJson { detail, context: Some(context) }
+        let after = if end < self.text.len() && !self.text[end..].starts_with('\n') {
+            "..."
+        } else {
+            ""
+        };
+        let context = format!(
+            "JSON data, line {line}: {before}{}{after}",
+            &self.text[start..end]
+        );
+        ValueError::InvalidJson {
+            detail,
+            context: Some(context),
+        }
     }
 
     fn expected(&self, what: &str) -> ValueError {
         self.skip_and(|parser| {
             let token = parser.token();
             if token.is_empty() {
-                return parser.error("The input string ended unexpectedly.".to_owned(), parser.text.len());
+                return parser.error(
+                    "The input string ended unexpectedly.".to_owned(),
+                    parser.text.len(),
+                );
             }
             let end = parser.at + token.len();
             let literal = token.starts_with(|c: char| c.is_ascii_alphabetic() || !c.is_ascii());
@@ -420,7 +476,12 @@ impl<'a> Parser<'a> {
     }
 
     fn skip_and<T>(&self, f: impl FnOnce(&Parser<'a>) -> T) -> T {
-        let mut copy = Parser { text: self.text, at: self.at, form: self.form, keep_tree: self.keep_tree };
+        let mut copy = Parser {
+            text: self.text,
+            at: self.at,
+            form: self.form,
+            keep_tree: self.keep_tree,
+        };
         copy.skip_blanks();
         f(&copy)
     }
@@ -449,7 +510,8 @@ impl<'a> Parser<'a> {
             }
             _ => {
                 let token = self.token();
-                let invalid = !token.is_empty() && !matches!(token.as_bytes()[0], b'}' | b']' | b',' | b':');
+                let invalid =
+                    !token.is_empty() && !matches!(token.as_bytes()[0], b'}' | b']' | b',' | b':');
                 if invalid {
                     let end = self.at + token.len();
                     return Err(self.error(format!("Token \"{token}\" is invalid."), end));
@@ -492,11 +554,13 @@ impl<'a> Parser<'a> {
             self.at += 1;
             return Ok(Json::Object(pairs));
         }
+        let mut first = true;
         loop {
             self.skip_blanks();
             if self.peek() != Some(b'"') {
-                return Err(self.expected(if pairs.is_empty() { "string or \"}\"" } else { "string" }));
+                return Err(self.expected(if first { "string or \"}\"" } else { "string" }));
             }
+            first = false;
             let key = self.string()?;
             self.skip_blanks();
             if self.peek() != Some(b':') {
@@ -553,7 +617,9 @@ impl<'a> Parser<'a> {
             match bytes.get(at) {
                 None => {
                     let token = &self.text[start..];
-                    return Err(self.error(format!("Token \"{token}\" is invalid."), self.text.len()));
+                    return Err(
+                        self.error(format!("Token \"{token}\" is invalid."), self.text.len())
+                    );
                 }
                 Some(b'"') => {
                     self.at = at + 1;
@@ -598,7 +664,8 @@ impl<'a> Parser<'a> {
     fn unicode_escape(&self, at: usize, out: &mut String) -> Result<usize, ValueError> {
         let four = |at: usize| -> Option<u32> {
             let digits = self.text.get(at + 2..at + 6)?;
-            if !self.text[at..].starts_with("\\u") || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            if !self.text[at..].starts_with("\\u") || !digits.bytes().all(|b| b.is_ascii_hexdigit())
+            {
                 return None;
             }
             u32::from_str_radix(digits, 16).ok()
@@ -612,6 +679,10 @@ impl<'a> Parser<'a> {
             return Err(self.error(detail, end));
         };
         let surrogate = |detail: &str| Err(self.error(detail.to_owned(), at + 6));
+        if !self.keep_tree {
+            // The type `json` keeps the text and, as PostgreSQL, leaves surrogates unpaired.
+            return Ok(at + 6);
+        }
         match unit {
             0 if self.form == Form::Binary => Err(ValueError::UnsupportedJsonEscape {
                 detail: "\\u0000 cannot be converted to text.".to_owned(),
@@ -644,10 +715,10 @@ fn is_number(token: &str) -> bool {
         Some(at) => (&rest[..at], Some(&rest[at + 1..])),
         None => (rest, None),
     };
-    if let Some(exponent) = exponent {
-        if !digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent)) {
-            return false;
-        }
+    if exponent
+        .is_some_and(|exponent| !digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent)))
+    {
+        return false;
     }
     let (whole, fraction) = match mantissa.split_once('.') {
         Some((whole, fraction)) => (whole, Some(fraction)),

@@ -32,13 +32,17 @@ pub mod json;
 mod order;
 mod report;
 mod sql_type;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod text;
 mod value;
 mod zone;
 
 pub use codes::{CodeEntry, SqlState};
 pub use coerce::CastKind;
-pub use context::{ByteaOutput, DateOrder, DateStyle, DateStyleFormat, FormatContext, IntervalStyle};
+pub use context::{
+    ByteaOutput, DateOrder, DateStyle, DateStyleFormat, FormatContext, IntervalStyle,
+};
 pub use decimal::{DECIMAL_DIGITS_MAX, Decimal};
 pub use error::ValueError;
 pub use id::{RelationId, TxnId, Version};

@@ -215,7 +215,10 @@ mod tests {
     fn null_is_greatest_and_nan_is_greatest_of_floats() {
         assert_eq!(Value::Null.cmp_sql(&Value::Integer(1)), Ordering::Greater);
         assert_eq!(Value::Null.cmp_sql(&Value::Null), Ordering::Equal);
-        assert_eq!(Value::Double(f64::NAN).cmp_sql(&Value::Double(f64::INFINITY)), Ordering::Greater);
+        assert_eq!(
+            Value::Double(f64::NAN).cmp_sql(&Value::Double(f64::INFINITY)),
+            Ordering::Greater
+        );
         assert_eq!(Value::Double(-0.0), Value::Double(0.0));
     }
 

@@ -233,7 +233,8 @@ impl DerefMut for Report {
 impl fmt::Debug for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Report");
-        out.field("severity", &self.severity).field("code", &self.code);
+        out.field("severity", &self.severity)
+            .field("code", &self.code);
         out.field("message", &self.message);
         for (name, value) in [
             ("detail", &self.detail),

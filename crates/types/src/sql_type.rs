@@ -99,8 +99,20 @@ const SCALARS: &[(SqlType, u32, u32, i16, &str)] = &[
     (SqlType::Varchar(None), 1043, 1015, -1, "character varying"),
     (SqlType::Date, 1082, 1182, 4, "date"),
     (SqlType::Time, 1083, 1183, 8, "time without time zone"),
-    (SqlType::Timestamp, 1114, 1115, 8, "timestamp without time zone"),
-    (SqlType::TimestampTz, 1184, 1185, 8, "timestamp with time zone"),
+    (
+        SqlType::Timestamp,
+        1114,
+        1115,
+        8,
+        "timestamp without time zone",
+    ),
+    (
+        SqlType::TimestampTz,
+        1184,
+        1185,
+        8,
+        "timestamp with time zone",
+    ),
     (SqlType::Interval, 1186, 1187, 16, "interval"),
     (SqlType::Numeric(None), 1700, 1231, -1, "numeric"),
     (SqlType::Regclass, 2205, 2210, 4, "regclass"),
@@ -174,7 +186,9 @@ impl SqlType {
             SqlType::Numeric(Some((precision, scale))) => {
                 ((i32::from(*precision) << 16) | i32::from(*scale)) + 4
             }
-            SqlType::Varchar(Some(length)) => i32::try_from(*length).map_or(-1, |length| length + 4),
+            SqlType::Varchar(Some(length)) => {
+                i32::try_from(*length).map_or(-1, |length| length + 4)
+            }
             SqlType::Char(length) if *length > 0 => {
                 i32::try_from(*length).map_or(-1, |length| length + 4)
             }
@@ -228,13 +242,22 @@ impl SqlType {
         if oid == 0 {
             return None;
         }
-        let entry = SCALARS.iter().find(|entry| entry.1 == oid || entry.2 == oid)?;
+        let entry = SCALARS
+            .iter()
+            .find(|entry| entry.1 == oid || entry.2 == oid)?;
         let scalar = entry.0.clone().with_typmod(typmod);
-        Some(if entry.1 == oid { scalar } else { scalar.array_of() })
+        Some(if entry.1 == oid {
+            scalar
+        } else {
+            scalar.array_of()
+        })
     }
 
     fn with_typmod(self, typmod: i32) -> SqlType {
-        let Some(modifier) = typmod.checked_sub(4).and_then(|modifier| u32::try_from(modifier).ok()) else {
+        let Some(modifier) = typmod
+            .checked_sub(4)
+            .and_then(|modifier| u32::try_from(modifier).ok())
+        else {
             return self;
         };
         match self {
@@ -253,7 +276,9 @@ impl SqlType {
     ///
     /// Serial types are not types and are not read here.
     pub fn from_name(name: &str) -> Result<SqlType, ValueError> {
-        let unknown = || ValueError::UnknownType { name: name.trim().to_owned() };
+        let unknown = || ValueError::UnknownType {
+            name: name.trim().to_owned(),
+        };
         let mut rest = name.trim();
         let mut array = false;
         while let Some(before) = rest.strip_suffix(']') {
@@ -271,9 +296,10 @@ impl SqlType {
         let rest = strip_prefix_ignore_case(rest, "pg_catalog.").unwrap_or(rest);
         // `timestamp(3) with time zone` has its modifier in the middle.
         let (base, arguments) = match (rest.find('('), rest.rfind(')')) {
-            (Some(open), Some(close)) if open < close => {
-                (format!("{} {}", &rest[..open], &rest[close + 1..]), Some(&rest[open + 1..close]))
-            }
+            (Some(open), Some(close)) if open < close => (
+                format!("{} {}", &rest[..open], &rest[close + 1..]),
+                Some(&rest[open + 1..close]),
+            ),
             (None, None) => (rest.to_owned(), None),
             _ => return Err(unknown()),
         };
@@ -291,7 +317,13 @@ impl SqlType {
             array = true;
             element
         });
-        let plain = |ty: SqlType| if arguments.is_empty() { Ok(ty) } else { Err(unknown()) };
+        let plain = |ty: SqlType| {
+            if arguments.is_empty() {
+                Ok(ty)
+            } else {
+                Err(unknown())
+            }
+        };
         let ty = match base {
             "bool" | "boolean" => plain(SqlType::Boolean)?,
             "smallint" | "int2" => plain(SqlType::SmallInt)?,
@@ -305,7 +337,8 @@ impl SqlType {
                 [25..=53] => SqlType::Double,
                 _ => {
                     return Err(ValueError::InvalidTypeModifier {
-                        message: "precision for type float must be between 1 and 53 bits".to_owned(),
+                        message: "precision for type float must be between 1 and 53 bits"
+                            .to_owned(),
                     });
                 }
             },
@@ -315,13 +348,19 @@ impl SqlType {
                 SqlType::Varchar(character_length(&arguments, "varchar")?)
             }
             "char" if quoted => SqlType::InternalChar,
-            "char" | "character" => SqlType::Char(character_length(&arguments, "char")?.unwrap_or(1)),
+            "char" | "character" => {
+                SqlType::Char(character_length(&arguments, "char")?.unwrap_or(1))
+            }
             "bpchar" => SqlType::Char(character_length(&arguments, "char")?.unwrap_or(0)),
             "bytea" => plain(SqlType::Bytea)?,
             "date" => plain(SqlType::Date)?,
             "time" | "time without time zone" => precision_six(SqlType::Time, &arguments)?,
-            "timestamp" | "timestamp without time zone" => precision_six(SqlType::Timestamp, &arguments)?,
-            "timestamptz" | "timestamp with time zone" => precision_six(SqlType::TimestampTz, &arguments)?,
+            "timestamp" | "timestamp without time zone" => {
+                precision_six(SqlType::Timestamp, &arguments)?
+            }
+            "timestamptz" | "timestamp with time zone" => {
+                precision_six(SqlType::TimestampTz, &arguments)?
+            }
             "interval" => precision_six(SqlType::Interval, &arguments)?,
             "uuid" => plain(SqlType::Uuid)?,
             "json" => plain(SqlType::Json)?,
@@ -354,13 +393,19 @@ impl SqlType {
     /// Types whose values are [`crate::Value::Text`].
     pub fn is_character(&self) -> bool {
         use SqlType::{Char, InternalChar, Name, Text, Unknown, Varchar};
-        matches!(self, Text | Varchar(_) | Char(_) | Name | InternalChar | Unknown)
+        matches!(
+            self,
+            Text | Varchar(_) | Char(_) | Name | InternalChar | Unknown
+        )
     }
 
     /// `oid` and the types that print an oid as a name; their values are [`crate::Value::Oid`].
     pub fn is_oid_like(&self) -> bool {
         use SqlType::{Oid, Regclass, Regnamespace, Regproc, Regrole, Regtype};
-        matches!(self, Oid | Regclass | Regtype | Regproc | Regnamespace | Regrole)
+        matches!(
+            self,
+            Oid | Regclass | Regtype | Regproc | Regnamespace | Regrole
+        )
     }
 
     /// `pg_type.typcategory`.
@@ -381,7 +426,9 @@ impl SqlType {
 
     /// Every scalar type without a modifier, with its oid and the oid of its array (0: none).
     pub fn scalars() -> impl Iterator<Item = (SqlType, u32, u32)> {
-        SCALARS.iter().map(|entry| (entry.0.clone(), entry.1, entry.2))
+        SCALARS
+            .iter()
+            .map(|entry| (entry.0.clone(), entry.1, entry.2))
     }
 }
 
@@ -416,7 +463,9 @@ fn numeric_of(arguments: &[i64]) -> Result<SqlType, ValueError> {
         [precision] => (precision, 0),
         [precision, scale] => (precision, scale),
         _ => {
-            return Err(ValueError::InvalidTypeModifier { message: "invalid NUMERIC type modifier".to_owned() });
+            return Err(ValueError::InvalidTypeModifier {
+                message: "invalid NUMERIC type modifier".to_owned(),
+            });
         }
     };
     if !(1..=1000).contains(&precision) {
@@ -426,7 +475,9 @@ fn numeric_of(arguments: &[i64]) -> Result<SqlType, ValueError> {
     }
     if precision > i64::from(DECIMAL_DIGITS_MAX) {
         return Err(ValueError::Unsupported {
-            message: format!("NUMERIC precision {precision} is above the limit of {DECIMAL_DIGITS_MAX}"),
+            message: format!(
+                "NUMERIC precision {precision} is above the limit of {DECIMAL_DIGITS_MAX}"
+            ),
         });
     }
     if !(0..=precision).contains(&scale) {
@@ -435,7 +486,9 @@ fn numeric_of(arguments: &[i64]) -> Result<SqlType, ValueError> {
         });
     }
     // Both fit: they are at most 38.
-    Ok(SqlType::Numeric(u8::try_from(precision).ok().zip(u8::try_from(scale).ok())))
+    Ok(SqlType::Numeric(
+        u8::try_from(precision).ok().zip(u8::try_from(scale).ok()),
+    ))
 }
 
 fn character_length(arguments: &[i64], name: &str) -> Result<Option<u32>, ValueError> {
@@ -450,7 +503,9 @@ fn character_length(arguments: &[i64], name: &str) -> Result<Option<u32>, ValueE
                 message: format!("length for type {name} cannot exceed {CHARACTER_LENGTH_MAX}"),
             }),
         },
-        _ => Err(ValueError::InvalidTypeModifier { message: "invalid type modifier".to_owned() }),
+        _ => Err(ValueError::InvalidTypeModifier {
+            message: "invalid type modifier".to_owned(),
+        }),
     }
 }
 
@@ -459,21 +514,29 @@ fn precision_six(ty: SqlType, arguments: &[i64]) -> Result<SqlType, ValueError> 
     match *arguments {
         [] | [6] => Ok(ty),
         [precision] => Err(ValueError::Unsupported {
-            message: format!("precision {precision} of type {} is not supported, only 6 is", ty.base_name()),
+            message: format!(
+                "precision {precision} of type {} is not supported, only 6 is",
+                ty.base_name()
+            ),
         }),
-        _ => Err(ValueError::InvalidTypeModifier { message: "invalid type modifier".to_owned() }),
+        _ => Err(ValueError::InvalidTypeModifier {
+            message: "invalid type modifier".to_owned(),
+        }),
     }
 }
 
 fn strip_suffix_word<'a>(text: &'a str, word: &str) -> Option<&'a str> {
     let split = text.len().checked_sub(word.len())?;
     let (before, last) = (text.get(..split)?, text.get(split..)?);
-    (last.eq_ignore_ascii_case(word) && before.ends_with(char::is_whitespace)).then(|| before.trim_end())
+    (last.eq_ignore_ascii_case(word) && before.ends_with(char::is_whitespace))
+        .then(|| before.trim_end())
 }
 
 fn strip_prefix_ignore_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let first = text.get(..prefix.len())?;
-    first.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
+    first
+        .eq_ignore_ascii_case(prefix)
+        .then(|| &text[prefix.len()..])
 }
 
 #[cfg(test)]
@@ -502,7 +565,12 @@ mod tests {
         check("character", "character(1)", 1042, 5);
         check("bpchar", "bpchar", 1042, -1);
         check("\"char\"", "\"char\"", 18, -1);
-        check("timestamp(6) with time zone", "timestamp with time zone", 1184, -1);
+        check(
+            "timestamp(6) with time zone",
+            "timestamp with time zone",
+            1184,
+            -1,
+        );
         check("double  precision", "double precision", 701, -1);
         check("float(24)", "real", 700, -1);
         check("pg_catalog.jsonb", "jsonb", 3802, -1);
@@ -510,7 +578,16 @@ mod tests {
 
     #[test]
     fn unknown_and_unsupported_names_are_refused() {
-        for name in ["", "integr", "int(4)", "varchar(0)", "numeric(39,0)", "numeric(5,6)", "timestamp(3)", "x]"] {
+        for name in [
+            "",
+            "integr",
+            "int(4)",
+            "varchar(0)",
+            "numeric(39,0)",
+            "numeric(5,6)",
+            "timestamp(3)",
+            "x]",
+        ] {
             assert!(SqlType::from_name(name).is_err(), "{name}");
         }
     }

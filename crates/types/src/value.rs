@@ -137,7 +137,11 @@ impl ArrayValue {
             // More elements than an array can count; not reachable below 100 GB of memory.
             Err(_) => vec![(i32::MAX, 1)],
         };
-        ArrayValue { element, dimensions, elements }
+        ArrayValue {
+            element,
+            dimensions,
+            elements,
+        }
     }
 
     /// Whether there is no element.
@@ -240,7 +244,12 @@ impl Value {
             Value::Text(text) | Value::Json(text) => text.len(),
             Value::Bytea(bytes) => bytes.len(),
             Value::Array(array) => {
-                size_of::<ArrayValue>() + array.elements.iter().map(Value::memory_bytes).sum::<usize>()
+                size_of::<ArrayValue>()
+                    + array
+                        .elements
+                        .iter()
+                        .map(Value::memory_bytes)
+                        .sum::<usize>()
             }
             _ => 0,
         };

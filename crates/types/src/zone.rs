@@ -28,7 +28,9 @@ impl TimeZone {
         if name.eq_ignore_ascii_case("z") || name.eq_ignore_ascii_case("zulu") {
             return Some(TimeZone::UTC);
         }
-        let known = chrono_tz::TZ_VARIANTS.iter().find(|zone| zone.name().eq_ignore_ascii_case(name));
+        let known = chrono_tz::TZ_VARIANTS
+            .iter()
+            .find(|zone| zone.name().eq_ignore_ascii_case(name));
         if let Some(zone) = known {
             return Some(TimeZone::Named(*zone));
         }
@@ -49,7 +51,10 @@ impl TimeZone {
             TimeZone::Fixed(seconds) => *seconds,
             TimeZone::Named(chrono_tz::Tz::UTC) => 0,
             TimeZone::Named(zone) => match naive(micros) {
-                Some(naive) => zone.offset_from_utc_datetime(&naive).fix().local_minus_utc(),
+                Some(naive) => zone
+                    .offset_from_utc_datetime(&naive)
+                    .fix()
+                    .local_minus_utc(),
                 None => 0,
             },
         }
@@ -67,9 +72,10 @@ impl TimeZone {
                 let Some(local) = naive(micros) else { return 0 };
                 match zone.offset_from_local_datetime(&local) {
                     chrono::LocalResult::Single(offset) => offset.fix().local_minus_utc(),
-                    chrono::LocalResult::Ambiguous(first, second) => {
-                        first.fix().local_minus_utc().min(second.fix().local_minus_utc())
-                    }
+                    chrono::LocalResult::Ambiguous(first, second) => first
+                        .fix()
+                        .local_minus_utc()
+                        .min(second.fix().local_minus_utc()),
                     chrono::LocalResult::None => {
                         let day = 86_400_000_000;
                         self.offset_at_utc(micros.saturating_sub(day))
@@ -105,7 +111,9 @@ impl FromStr for TimeZone {
     type Err = crate::ValueError;
 
     fn from_str(name: &str) -> Result<TimeZone, crate::ValueError> {
-        TimeZone::from_name(name).ok_or_else(|| crate::ValueError::UnknownTimeZone { name: name.to_owned() })
+        TimeZone::from_name(name).ok_or_else(|| crate::ValueError::UnknownTimeZone {
+            name: name.to_owned(),
+        })
     }
 }
 
@@ -119,7 +127,12 @@ impl fmt::Display for TimeZone {
                 write_offset(*seconds, &mut plain);
                 let mut posix = Vec::new();
                 write_offset(-*seconds, &mut posix);
-                write!(f, "<{}>{}", String::from_utf8_lossy(&plain), String::from_utf8_lossy(&posix))
+                write!(
+                    f,
+                    "<{}>{}",
+                    String::from_utf8_lossy(&plain),
+                    String::from_utf8_lossy(&posix)
+                )
             }
         }
     }
@@ -159,15 +172,24 @@ pub(crate) fn parse_offset(text: &str) -> Option<i32> {
         b'0'..=b'9' => (1, text),
         _ => return None,
     };
-    let all_digits = |s: &str| !s.is_empty() && s.len() <= 2 && s.bytes().all(|b| b.is_ascii_digit());
+    let all_digits =
+        |s: &str| !s.is_empty() && s.len() <= 2 && s.bytes().all(|b| b.is_ascii_digit());
     let (hours, minutes, seconds) = if digits.contains(':') {
         let mut parts = digits.split(':');
         let (hours, minutes) = (parts.next()?, parts.next()?);
         let seconds = parts.next().unwrap_or("0");
-        if parts.next().is_some() || ![hours, minutes, seconds].iter().all(|part| all_digits(part)) {
+        if parts.next().is_some()
+            || ![hours, minutes, seconds]
+                .iter()
+                .all(|part| all_digits(part))
+        {
             return None;
         }
-        (hours.parse::<i32>().ok()?, minutes.parse::<i32>().ok()?, seconds.parse::<i32>().ok()?)
+        (
+            hours.parse::<i32>().ok()?,
+            minutes.parse::<i32>().ok()?,
+            seconds.parse::<i32>().ok()?,
+        )
     } else {
         if digits.is_empty() || digits.len() > 6 || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return None;

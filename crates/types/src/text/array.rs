@@ -8,8 +8,17 @@ use crate::value::{ArrayValue, Value};
 /// The most elements an array may have, as in PostgreSQL (a gigabyte of pointers).
 const ELEMENTS_MAX: i64 = 134_217_727;
 
-pub(super) fn parse(element: &SqlType, text: &str, ctx: &FormatContext) -> Result<ArrayValue, ValueError> {
-    let mut parser = Parser { text, rest: text, element, ctx };
+pub(super) fn parse(
+    element: &SqlType,
+    text: &str,
+    ctx: &FormatContext,
+) -> Result<ArrayValue, ValueError> {
+    let mut parser = Parser {
+        text,
+        rest: text,
+        element,
+        ctx,
+    };
     let bounds = parser.bounds()?;
     parser.skip_blanks();
     if !parser.rest.starts_with('{') {
@@ -20,7 +29,11 @@ pub(super) fn parse(element: &SqlType, text: &str, ctx: &FormatContext) -> Resul
         };
         return Err(parser.malformed(detail));
     }
-    let mut array = ArrayValue { element: element.clone(), dimensions: Vec::new(), elements: Vec::new() };
+    let mut array = ArrayValue {
+        element: element.clone(),
+        dimensions: Vec::new(),
+        elements: Vec::new(),
+    };
     let mut lengths = Vec::new();
     parser.braces(1, &mut lengths, &mut array.elements)?;
     parser.skip_blanks();
@@ -33,7 +46,10 @@ pub(super) fn parse(element: &SqlType, text: &str, ctx: &FormatContext) -> Resul
     array.dimensions = lengths.iter().map(|length| (*length, 1)).collect();
     if let Some(bounds) = bounds {
         let lengths_agree = bounds.len() == lengths.len()
-            && bounds.iter().zip(&lengths).all(|(bound, length)| bound.0 == *length);
+            && bounds
+                .iter()
+                .zip(&lengths)
+                .all(|(bound, length)| bound.0 == *length);
         if !lengths_agree {
             return Err(parser.malformed("Specified array dimensions do not match array contents."));
         }
@@ -51,11 +67,16 @@ struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     fn malformed(&self, detail: &str) -> ValueError {
-        ValueError::MalformedArray { input: self.text.to_owned(), detail: detail.to_owned() }
+        ValueError::MalformedArray {
+            input: self.text.to_owned(),
+            detail: detail.to_owned(),
+        }
     }
 
     fn skip_blanks(&mut self) {
-        self.rest = self.rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '\x0b');
+        self.rest = self
+            .rest
+            .trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '\x0b');
     }
 
     /// `[1:3][0:2]=`: lengths and lower bounds.
@@ -63,7 +84,9 @@ impl<'a> Parser<'a> {
         let mut bounds = Vec::new();
         loop {
             self.skip_blanks();
-            let Some(inside) = self.rest.strip_prefix('[') else { break };
+            let Some(inside) = self.rest.strip_prefix('[') else {
+                break;
+            };
             if bounds.len() == ArrayValue::DIMENSIONS_MAX {
                 return Err(too_many_dimensions(bounds.len() + 1));
             }
@@ -72,12 +95,13 @@ impl<'a> Parser<'a> {
                 .ok_or_else(|| self.malformed("Missing \"]\" after array dimensions."))?;
             let (low, high) = range.split_once(':').unwrap_or(("1", range));
             let number = |text: &str| {
-                text.parse::<i32>()
-                    .map_err(|_| self.malformed("\"[\" must introduce explicitly-specified array dimensions."))
+                text.parse::<i32>().map_err(|_| {
+                    self.malformed("\"[\" must introduce explicitly-specified array dimensions.")
+                })
             };
             let (low, high) = (number(low)?, number(high)?);
             let length = i64::from(high) - i64::from(low) + 1;
-            if length < 0 || high == i32::MAX {
+            if length <= 0 || high == i32::MAX {
                 return Err(ValueError::ArrayBounds {
                     message: "upper bound cannot be less than lower bound".to_owned(),
                     detail: None,
@@ -98,7 +122,12 @@ impl<'a> Parser<'a> {
     }
 
     /// One `{…}` at a depth from 1; `lengths` gets or checks the length of each dimension.
-    fn braces(&mut self, depth: usize, lengths: &mut Vec<i32>, out: &mut Vec<Value>) -> Result<(), ValueError> {
+    fn braces(
+        &mut self,
+        depth: usize,
+        lengths: &mut Vec<i32>,
+        out: &mut Vec<Value>,
+    ) -> Result<(), ValueError> {
         if depth > ArrayValue::DIMENSIONS_MAX {
             return Err(too_many_dimensions(depth));
         }
@@ -108,28 +137,29 @@ impl<'a> Parser<'a> {
         if known.is_none() {
             lengths.push(-1);
         }
-        let ragged = || {
-            "Multidimensional arrays must have sub-arrays with matching dimensions."
-        };
         let mut count: i32 = 0;
         loop {
             self.skip_blanks();
+            let quoted = self.rest.starts_with('"');
             match self.rest.chars().next() {
                 None => return Err(self.malformed("Unexpected end of input.")),
-                Some('}') if count == 0 => {
+                Some('}') if count == 0 && depth == 1 => {
                     self.rest = &self.rest[1..];
                     break;
+                }
+                Some('}') if count == 0 => {
+                    return Err(self.malformed("Unexpected \"}\" character."));
                 }
                 Some('{') => {
                     // A dimension below one that holds elements already.
                     if depth == lengths.len() && (known.is_some() || count > 0) {
-                        return Err(self.malformed(ragged()));
+                        return Err(self.malformed("Unexpected \"{\" character."));
                     }
                     self.braces(depth + 1, lengths, out)?;
                 }
                 Some(_) => {
                     if depth < lengths.len() {
-                        return Err(self.malformed(ragged()));
+                        return Err(self.malformed("Unexpected array element."));
                     }
                     let value = self.item()?;
                     out.push(value);
@@ -152,6 +182,7 @@ impl<'a> Parser<'a> {
                     self.rest = &self.rest[1..];
                     break;
                 }
+                Some(_) if quoted => return Err(self.malformed("Unexpected array element.")),
                 Some(other) => {
                     return Err(self.malformed(&format!("Unexpected \"{other}\" character.")));
                 }
@@ -159,7 +190,9 @@ impl<'a> Parser<'a> {
             }
         }
         match known {
-            Some(length) if length >= 0 && length != count => Err(self.malformed(ragged())),
+            Some(length) if length >= 0 && length != count => Err(self.malformed(
+                "Multidimensional arrays must have sub-arrays with matching dimensions.",
+            )),
             _ => {
                 lengths[depth - 1] = count;
                 Ok(())
@@ -189,7 +222,9 @@ impl<'a> Parser<'a> {
                 '{' => return Err(self.malformed("Unexpected \"{\" character.")),
                 '"' => return Err(self.malformed("Unexpected array element.")),
                 '\\' => {
-                    let (_, c) = chars.next().ok_or_else(|| self.malformed("Unexpected end of input."))?;
+                    let (_, c) = chars
+                        .next()
+                        .ok_or_else(|| self.malformed("Unexpected end of input."))?;
                     text.push(c);
                     kept = text.len();
                     escaped = true;
@@ -243,7 +278,9 @@ fn too_many_dimensions(count: usize) -> ValueError {
 }
 
 fn too_many_elements() -> ValueError {
-    ValueError::ProgramLimit { message: format!("array size exceeds the maximum allowed ({ELEMENTS_MAX})") }
+    ValueError::ProgramLimit {
+        message: format!("array size exceeds the maximum allowed ({ELEMENTS_MAX})"),
+    }
 }
 
 pub(super) fn write(array: &ArrayValue, ctx: &FormatContext, out: &mut Vec<u8>) {
@@ -297,7 +334,9 @@ fn write_element(value: &Value, ty: &SqlType, ctx: &FormatContext, out: &mut Vec
         text.is_empty()
             || text.eq_ignore_ascii_case(b"null")
             || text.iter().any(|byte| {
-                matches!(byte, b'"' | b'\\' | b'{' | b'}' | b',') || byte.is_ascii_whitespace() || *byte == 0x0b
+                matches!(byte, b'"' | b'\\' | b'{' | b'}' | b',')
+                    || byte.is_ascii_whitespace()
+                    || *byte == 0x0b
             })
     };
     if needs_quotes(&out[start..]) {

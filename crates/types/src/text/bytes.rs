@@ -15,7 +15,10 @@ pub(super) fn parse_bytea(text: &str) -> Result<Vec<u8>, ValueError> {
 }
 
 fn parse_hex(text: &str) -> Result<Vec<u8>, ValueError> {
-    let error = |message: String| ValueError::InvalidBytea { message, code: codes::INVALID_PARAMETER_VALUE };
+    let error = |message: String| ValueError::InvalidBytea {
+        message,
+        code: codes::INVALID_PARAMETER_VALUE,
+    };
     let mut out = Vec::with_capacity(text.len() / 2);
     let mut chars = text.chars();
     while let Some(first) = chars.next() {
@@ -26,7 +29,9 @@ fn parse_hex(text: &str) -> Result<Vec<u8>, ValueError> {
         let invalid = |c: char| error(format!("invalid hexadecimal digit: \"{c}\""));
         let high = first.to_digit(16).ok_or_else(|| invalid(first))?;
         let Some(second) = chars.next() else {
-            return Err(error("invalid hexadecimal data: odd number of digits".to_owned()));
+            return Err(error(
+                "invalid hexadecimal data: odd number of digits".to_owned(),
+            ));
         };
         let low = second.to_digit(16).ok_or_else(|| invalid(second))?;
         out.push(u8::try_from(high * 16 + low).unwrap_or(0));
@@ -44,7 +49,13 @@ fn parse_escape(bytes: &[u8]) -> Result<Vec<u8>, ValueError> {
                 out.push(b'\\');
                 rest
             }
-            [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', rest @ ..] => {
+            [
+                b'\\',
+                a @ b'0'..=b'3',
+                b @ b'0'..=b'7',
+                c @ b'0'..=b'7',
+                rest @ ..,
+            ] => {
                 out.push(((a - b'0') << 6) | ((b - b'0') << 3) | (c - b'0'));
                 rest
             }
@@ -109,7 +120,9 @@ pub(super) fn parse_uuid(text: &str) -> Result<[u8; 16], ValueError> {
             after_hyphen = true;
             continue;
         }
-        let digit = char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let digit = char::from(byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok());
         let digit = digit.filter(|_| digits < 32).ok_or_else(error)?;
         uuid[digits / 2] = (uuid[digits / 2] << 4) | digit;
         digits += 1;
@@ -119,7 +132,16 @@ pub(super) fn parse_uuid(text: &str) -> Result<[u8; 16], ValueError> {
 }
 
 pub(super) fn write_uuid(uuid: &[u8; 16], out: &mut Vec<u8>) {
-    for (index, part) in [&uuid[..4], &uuid[4..6], &uuid[6..8], &uuid[8..10], &uuid[10..]].iter().enumerate() {
+    for (index, part) in [
+        &uuid[..4],
+        &uuid[4..6],
+        &uuid[6..8],
+        &uuid[8..10],
+        &uuid[10..],
+    ]
+    .iter()
+    .enumerate()
+    {
         if index > 0 {
             out.push(b'-');
         }

@@ -20,14 +20,19 @@ pub(super) fn parse_date(text: &str, ctx: &FormatContext) -> Result<i32, ValueEr
     match decode(text, ctx, Want::Date).map_err(|fault| fault.error("date", text))? {
         Decoded::Infinity => Ok(datetime::DATE_INFINITY),
         Decoded::NegativeInfinity => Ok(datetime::DATE_NEGATIVE_INFINITY),
-        Decoded::Moment { date: Some((year, month, day)), .. } => date_value(year, month, day, text),
+        Decoded::Moment {
+            date: Some((year, month, day)),
+            ..
+        } => date_value(year, month, day, text),
         Decoded::Moment { .. } => Err(Fault::Format.error("date", text)),
     }
 }
 
 pub(super) fn parse_time(text: &str, ctx: &FormatContext) -> Result<i64, ValueError> {
     match decode(text, ctx, Want::Time).map_err(|fault| fault.error("time", text))? {
-        Decoded::Moment { time: Some(micros), .. } => Ok(micros),
+        Decoded::Moment {
+            time: Some(micros), ..
+        } => Ok(micros),
         _ => Err(Fault::Format.error("time", text)),
     }
 }
@@ -40,7 +45,11 @@ pub(super) fn parse_timestamp(text: &str, ctx: &FormatContext) -> Result<i64, Va
         Decoded::Infinity => Ok(datetime::TIMESTAMP_INFINITY),
         Decoded::NegativeInfinity => Ok(datetime::TIMESTAMP_NEGATIVE_INFINITY),
         // A zone in the text is read and ignored, as the type has none.
-        Decoded::Moment { date: Some(date), time, .. } => local_micros(date, time, text),
+        Decoded::Moment {
+            date: Some(date),
+            time,
+            ..
+        } => local_micros(date, time, text),
         Decoded::Moment { .. } => Err(Fault::Format.error("timestamp", text)),
     }
 }
@@ -57,7 +66,11 @@ pub(super) fn parse_timestamptz(text: &str, ctx: &FormatContext) -> Result<i64, 
     match decode(text, ctx, Want::Timestamp).map_err(|fault| fault.error(NAME, text))? {
         Decoded::Infinity => Ok(datetime::TIMESTAMP_INFINITY),
         Decoded::NegativeInfinity => Ok(datetime::TIMESTAMP_NEGATIVE_INFINITY),
-        Decoded::Moment { date: Some(date), time, zone } => {
+        Decoded::Moment {
+            date: Some(date),
+            time,
+            zone,
+        } => {
             let local = local_micros(date, time, text)?;
             let zone = zone.unwrap_or(ctx.time_zone);
             datetime::local_to_utc(local, &zone).ok_or_else(|| out_of_range("timestamp", text))
@@ -74,7 +87,11 @@ fn date_value(year: i32, month: u32, day: u32, text: &str) -> Result<i32, ValueE
     }
 }
 
-fn local_micros((year, month, day): (i32, u32, u32), time: Option<i64>, text: &str) -> Result<i64, ValueError> {
+fn local_micros(
+    (year, month, day): (i32, u32, u32),
+    time: Option<i64>,
+    text: &str,
+) -> Result<i64, ValueError> {
     datetime::days_from_civil(year, month, day)
         .checked_mul(MICROS_PER_DAY)
         .and_then(|days| days.checked_add(time.unwrap_or(0)))
@@ -83,7 +100,10 @@ fn local_micros((year, month, day): (i32, u32, u32), time: Option<i64>, text: &s
 }
 
 fn out_of_range(what: &str, text: &str) -> ValueError {
-    ValueError::DatetimeRange { what: what.to_owned(), input: text.to_owned() }
+    ValueError::DatetimeRange {
+        what: what.to_owned(),
+        input: text.to_owned(),
+    }
 }
 
 // ---- ISO short path ---------------------------------------------------------------------------
@@ -97,33 +117,53 @@ fn two(bytes: &[u8]) -> Option<u32> {
 
 /// Exactly `YYYY-MM-DD`, and a day that exists.
 fn iso_date(bytes: &[u8]) -> Option<(i32, u32, u32)> {
-    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *bytes else { return None };
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *bytes else {
+        return None;
+    };
     let year = two(&[y1, y2])? * 100 + two(&[y3, y4])?;
     let (month, day) = (two(&[m1, m2])?, two(&[d1, d2])?);
     let year = i32::try_from(year).ok()?;
-    let valid = year > 0 && (1..=12).contains(&month) && day >= 1 && day <= datetime::days_in_month(year, month);
+    let valid = year > 0
+        && (1..=12).contains(&month)
+        && day >= 1
+        && day <= datetime::days_in_month(year, month);
     valid.then_some((year, month, day))
 }
 
 /// `YYYY-MM-DD HH:MM:SS[.ffffff][±HH[:MM]]`: local microseconds and the offset in seconds.
 fn iso_timestamp(bytes: &[u8]) -> Option<(i64, Option<i32>)> {
-    if bytes.len() < 19 || !matches!(bytes[10], b' ' | b'T') || bytes[13] != b':' || bytes[16] != b':' {
+    if bytes.len() < 19
+        || !matches!(bytes[10], b' ' | b'T')
+        || bytes[13] != b':'
+        || bytes[16] != b':'
+    {
         return None;
     }
     let (year, month, day) = iso_date(&bytes[..10])?;
-    let (hour, minute, second) = (two(&bytes[11..13])?, two(&bytes[14..16])?, two(&bytes[17..19])?);
+    let (hour, minute, second) = (
+        two(&bytes[11..13])?,
+        two(&bytes[14..16])?,
+        two(&bytes[17..19])?,
+    );
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
     let mut rest = &bytes[19..];
     let mut micro = 0;
     if let [b'.', fraction @ ..] = rest {
-        let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = fraction
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         if digits > 6 {
             return None;
         }
         for index in 0..6 {
-            micro = micro * 10 + fraction.get(index).filter(|_| index < digits).map_or(0, |d| u32::from(d - b'0'));
+            micro = micro * 10
+                + fraction
+                    .get(index)
+                    .filter(|_| index < digits)
+                    .map_or(0, |d| u32::from(d - b'0'));
         }
         rest = &fraction[digits..];
     }
@@ -133,15 +173,28 @@ fn iso_timestamp(bytes: &[u8]) -> Option<(i64, Option<i32>)> {
         [sign @ (b'+' | b'-'), tail @ ..] => {
             let seconds = match tail {
                 [a, b] => two(&[*a, *b])? * 3600,
-                [a, b, b':', c, d] => two(&[*a, *b])? * 3600 + two(&[*c, *d]).filter(|m| *m < 60)? * 60,
+                [a, b, b':', c, d] => {
+                    two(&[*a, *b])? * 3600 + two(&[*c, *d]).filter(|m| *m < 60)? * 60
+                }
                 _ => return None,
             };
-            let seconds = i32::try_from(seconds).ok().filter(|seconds| *seconds < 16 * 3600)?;
+            let seconds = i32::try_from(seconds)
+                .ok()
+                .filter(|seconds| *seconds < 16 * 3600)?;
             Some(if *sign == b'-' { -seconds } else { seconds })
         }
         _ => return None,
     };
-    let micros = Civil { year, month, day, hour, minute, second, micro }.to_micros()?;
+    let micros = Civil {
+        year,
+        month,
+        day,
+        hour,
+        minute,
+        second,
+        micro,
+    }
+    .to_micros()?;
     Some((micros, offset))
 }
 
@@ -169,7 +222,10 @@ impl Fault {
     fn error(self, type_name: &str, input: &str) -> ValueError {
         let input = input.to_owned();
         match self {
-            Fault::Format => ValueError::InvalidDatetime { type_name: type_name.to_owned(), input },
+            Fault::Format => ValueError::InvalidDatetime {
+                type_name: type_name.to_owned(),
+                input,
+            },
             Fault::Field => ValueError::DatetimeField { input, hint: None },
             Fault::MonthOrDay => ValueError::DatetimeField {
                 input,
@@ -181,10 +237,17 @@ impl Fault {
     }
 }
 
+/// Year, month, day.
+type Date = (i32, u32, u32);
+
 enum Decoded {
     Infinity,
     NegativeInfinity,
-    Moment { date: Option<(i32, u32, u32)>, time: Option<i64>, zone: Option<TimeZone> },
+    Moment {
+        date: Option<(i32, u32, u32)>,
+        time: Option<i64>,
+        zone: Option<TimeZone>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -264,7 +327,9 @@ fn split(text: &str) -> Result<Vec<Field>, Fault> {
                 if matches!(bytes.get(at), Some(b'-' | b'/' | b'.' | b'_'))
                     && bytes.get(at + 1).is_some_and(u8::is_ascii_alphanumeric)
                 {
-                    take(&mut at, &|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'/' | b'.' | b'_' | b'+'));
+                    take(&mut at, &|b| {
+                        b.is_ascii_alphanumeric() || matches!(b, b'-' | b'/' | b'.' | b'_' | b'+')
+                    });
                     kind = Kind::Date;
                 }
                 kind
@@ -290,8 +355,14 @@ fn split(text: &str) -> Result<Vec<Field>, Fault> {
             }
             _ => return Err(Fault::Format),
         };
-        let text: String = text[start..at].chars().filter(|c| !c.is_ascii_whitespace()).collect();
-        fields.push(Field { kind, text: text.to_ascii_lowercase() });
+        let text: String = text[start..at]
+            .chars()
+            .filter(|c| !c.is_ascii_whitespace())
+            .collect();
+        fields.push(Field {
+            kind,
+            text: text.to_ascii_lowercase(),
+        });
     }
     Ok(fields)
 }
@@ -329,7 +400,7 @@ fn decode(text: &str, ctx: &FormatContext, want: Want) -> Result<Decoded, Fault>
     }
     let mut state = State::default();
     // A whole date from a word such as `today`, already in its final form.
-    let mut fixed: Option<((i32, u32, u32), Option<i64>, Option<TimeZone>)> = None;
+    let mut fixed: Option<(Date, Option<i64>, Option<TimeZone>)> = None;
     let mut julian_next = false;
     let mut time_next = false;
     for (index, field) in fields.iter().enumerate() {
@@ -343,7 +414,9 @@ fn decode(text: &str, ctx: &FormatContext, want: Want) -> Result<Decoded, Fault>
             }
             Kind::Special => {
                 return match text {
-                    "-infinity" if fields.len() == 1 && want != Want::Time => Ok(Decoded::NegativeInfinity),
+                    "-infinity" if fields.len() == 1 && want != Want::Time => {
+                        Ok(Decoded::NegativeInfinity)
+                    }
                     "+infinity" if fields.len() == 1 && want != Want::Time => Ok(Decoded::Infinity),
                     _ => Err(Fault::Format),
                 };
@@ -356,13 +429,17 @@ fn decode(text: &str, ctx: &FormatContext, want: Want) -> Result<Decoded, Fault>
                     }
                     if time_next && let Some(sign) = text.find('-') {
                         state.number_field(&text[..sign], true)?;
-                        let offset = zone::parse_offset(&text[sign..]).ok_or(Fault::Displacement)?;
+                        let offset =
+                            zone::parse_offset(&text[sign..]).ok_or(Fault::Displacement)?;
                         state.set_zone(TimeZone::Fixed(offset))?;
                         continue;
                     }
                     if state.date_complete() || text.contains('_') {
                         return Err(Fault::UnknownZone(text.to_owned()));
                     }
+                }
+                if state.time.is_some() {
+                    return Err(Fault::Format);
                 }
                 state.date_field(text, ctx.date_style.order)?;
             }
@@ -372,39 +449,53 @@ fn decode(text: &str, ctx: &FormatContext, want: Want) -> Result<Decoded, Fault>
                     let day: i64 = whole.parse().map_err(|_| Fault::Field)?;
                     state.julian = Some(day);
                     if let Some((_, fraction)) = text.split_once('.') {
-                        let fraction: f64 = format!("0.{fraction}").parse().map_err(|_| Fault::Format)?;
+                        let fraction: f64 =
+                            format!("0.{fraction}").parse().map_err(|_| Fault::Format)?;
                         // Below one day, so the cast keeps the value.
                         let micros = (fraction * MICROS_PER_DAY as f64).round() as i64;
-                        state.set_clock(Clock { hour: 0, minute: 0, second: 0, micro: micros })?;
+                        state.set_clock(Clock {
+                            hour: 0,
+                            minute: 0,
+                            second: 0,
+                            micro: micros,
+                        })?;
                     }
                     continue;
                 }
                 let whole = text.split('.').next().unwrap_or("").len();
                 let has_point = text.contains('.');
-                if std::mem::take(&mut time_next) || (want == Want::Time && !state.any_date() && text.len() >= 4) {
+                if std::mem::take(&mut time_next)
+                    || (want == Want::Time && !state.any_date() && text.len() >= 4)
+                {
                     state.number_field(text, true)?;
                 } else if has_point && !state.any_date() {
                     state.date_field(text, ctx.date_style.order)?;
-                } else if has_point && whole > 2 {
-                    state.number_field(text, state.date_complete())?;
-                } else if text.len() >= 6 && (!state.any_date() || state.time.is_none()) {
+                } else if (has_point && whole > 2)
+                    || (text.len() >= 6 && (!state.any_date() || state.time.is_none()))
+                {
                     state.number_field(text, state.date_complete())?;
                 } else {
                     state.number(text, ctx.date_style.order)?;
                 }
             }
             Kind::Word => match text {
-                "t" if index > 0 => time_next = true,
+                "t" if index > 0 || want == Want::Time => time_next = true,
                 "j" | "jd" | "julian" => julian_next = true,
                 "now" => {
-                    let local = datetime::utc_to_local(ctx.now_micros, &ctx.time_zone).ok_or(Fault::Field)?;
+                    let local = datetime::utc_to_local(ctx.now_micros, &ctx.time_zone)
+                        .ok_or(Fault::Field)?;
                     let civil = Civil::from_micros(local);
                     let offset = ctx.time_zone.offset_at_utc(ctx.now_micros);
                     let zone = Some(TimeZone::Fixed(offset));
-                    fixed = Some(((civil.year, civil.month, civil.day), Some(civil.time_micros()), zone));
+                    fixed = Some((
+                        (civil.year, civil.month, civil.day),
+                        Some(civil.time_micros()),
+                        zone,
+                    ));
                 }
                 "today" | "tomorrow" | "yesterday" => {
-                    let local = datetime::utc_to_local(ctx.now_micros, &ctx.time_zone).ok_or(Fault::Field)?;
+                    let local = datetime::utc_to_local(ctx.now_micros, &ctx.time_zone)
+                        .ok_or(Fault::Field)?;
                     let shift = match text {
                         "tomorrow" => 1,
                         "yesterday" => -1,
@@ -417,10 +508,17 @@ fn decode(text: &str, ctx: &FormatContext, want: Want) -> Result<Decoded, Fault>
                     fixed = Some(((1970, 1, 1), Some(0), Some(TimeZone::UTC)));
                 }
                 "allballs" => {
-                    state.set_clock(Clock { hour: 0, minute: 0, second: 0, micro: 0 })?;
+                    state.set_clock(Clock {
+                        hour: 0,
+                        minute: 0,
+                        second: 0,
+                        micro: 0,
+                    })?;
                     state.set_zone(TimeZone::UTC)?;
                 }
-                "infinity" | "inf" if fields.len() == 1 && want != Want::Time => return Ok(Decoded::Infinity),
+                "infinity" | "inf" if fields.len() == 1 && want != Want::Time => {
+                    return Ok(Decoded::Infinity);
+                }
                 "am" | "pm" => {
                     if state.pm.replace(text == "pm").is_some() {
                         return Err(Fault::Format);
@@ -438,6 +536,9 @@ fn decode(text: &str, ctx: &FormatContext, want: Want) -> Result<Decoded, Fault>
                     if let Some(month) = month_number(word) {
                         state.set_text_month(month)?;
                     } else if is_weekday(word) {
+                        // Said for people; the date decides.
+                    } else if let Some(seconds) = zone::abbreviation_seconds(word) {
+                        state.set_zone(TimeZone::Fixed(seconds))?;
                     } else if let Some(zone) = TimeZone::from_name(word) {
                         state.set_zone(zone)?;
                     } else {
@@ -458,11 +559,17 @@ fn decode(text: &str, ctx: &FormatContext, want: Want) -> Result<Decoded, Fault>
             Some(time) => Some(time),
             None => time,
         };
-        return Ok(Decoded::Moment { date: Some(date), time, zone: state.zone.or(zone) });
+        return Ok(Decoded::Moment {
+            date: Some(date),
+            time,
+            zone: state.zone.or(zone),
+        });
     }
     let time = state.finish_clock()?;
     let date = state.finish_date()?;
-    if date.is_none() && want != Want::Time || state.zone.is_some() && time.is_none() && want == Want::Time {
+    if date.is_none() && want != Want::Time
+        || state.zone.is_some() && time.is_none() && want == Want::Time
+    {
         return Err(Fault::Format);
     }
     let zone = match (state.zone, state.daylight) {
@@ -484,11 +591,19 @@ impl State {
     }
 
     fn set_clock(&mut self, clock: Clock) -> Result<(), Fault> {
-        if self.time.replace(clock).is_some() { Err(Fault::Format) } else { Ok(()) }
+        if self.time.replace(clock).is_some() {
+            Err(Fault::Format)
+        } else {
+            Ok(())
+        }
     }
 
     fn set_zone(&mut self, zone: TimeZone) -> Result<(), Fault> {
-        if self.zone.replace(zone).is_some() { Err(Fault::Format) } else { Ok(()) }
+        if self.zone.replace(zone).is_some() {
+            Err(Fault::Format)
+        } else {
+            Ok(())
+        }
     }
 
     fn set_text_month(&mut self, month: i32) -> Result<(), Fault> {
@@ -505,8 +620,10 @@ impl State {
 
     /// PostgreSQL's `DecodeDate`: parts between delimiters, names first, then numbers in order.
     fn date_field(&mut self, text: &str, order: DateOrder) -> Result<(), Fault> {
-        let parts: Vec<&str> =
-            text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty()).collect();
+        let parts: Vec<&str> = text
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .filter(|part| !part.is_empty())
+            .collect();
         if parts.len() > 3 {
             return Err(Fault::Format);
         }
@@ -528,18 +645,29 @@ impl State {
 
     /// PostgreSQL's `DecodeNumber`: one number whose place in the date decides what it is.
     fn number(&mut self, text: &str, order: DateOrder) -> Result<(), Fault> {
-        let (digits, fraction) = text.split_once('.').map_or((text, None), |(a, b)| (a, Some(b)));
+        let (digits, fraction) = text
+            .split_once('.')
+            .map_or((text, None), |(a, b)| (a, Some(b)));
         if fraction.is_some() {
             return self.number_field(text, true);
         }
         let value: i32 = digits.parse().map_err(|_| Fault::Field)?;
         let length = digits.len();
-        if length == 3 && self.year.is_some() && self.month.is_none() && self.day.is_none() && (1..=366).contains(&value) {
+        if length == 3
+            && self.year.is_some()
+            && self.month.is_none()
+            && self.day.is_none()
+            && (1..=366).contains(&value)
+        {
             self.day_of_year = Some(value);
             return Ok(());
         }
         let mut year_set = false;
-        match (self.year.is_some(), self.month.is_some(), self.day.is_some()) {
+        match (
+            self.year.is_some(),
+            self.month.is_some(),
+            self.day.is_some(),
+        ) {
             (false, false, false) => {
                 if length >= 3 || order == DateOrder::Ymd {
                     self.year = Some(value);
@@ -583,11 +711,14 @@ impl State {
 
     /// PostgreSQL's `DecodeNumberField`: digits run together, `yyyymmdd` or `hhmmss[.f]`.
     fn number_field(&mut self, text: &str, date_done: bool) -> Result<(), Fault> {
-        let (digits, fraction) = text.split_once('.').map_or((text, None), |(a, b)| (a, Some(b)));
+        let (digits, fraction) = text
+            .split_once('.')
+            .map_or((text, None), |(a, b)| (a, Some(b)));
         if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(Fault::Format);
         }
-        let part = |from: usize, to: usize| digits[from..to].parse::<i32>().map_err(|_| Fault::Field);
+        let part =
+            |from: usize, to: usize| digits[from..to].parse::<i32>().map_err(|_| Fault::Field);
         let length = digits.len();
         if fraction.is_none() && !date_done && length >= 6 {
             self.day = Some(part(length - 2, length)?);
@@ -600,15 +731,23 @@ impl State {
         let (hour, minute, second) = match length {
             6 => (part(0, 2)?, part(2, 4)?, part(4, 6)?),
             4 => (part(0, 2)?, part(2, 4)?, 0),
-            2 if fraction.is_none() => (part(0, 2)?, 0, 0),
             _ => return Err(Fault::Format),
         };
-        self.set_clock(Clock { hour: hour.into(), minute: minute.into(), second: second.into(), micro })
+        self.set_clock(Clock {
+            hour: hour.into(),
+            minute: minute.into(),
+            second: second.into(),
+            micro,
+        })
     }
 
     fn finish_clock(&self) -> Result<Option<i64>, Fault> {
         let Some(mut clock) = self.time else {
-            return if self.pm.is_some() { Err(Fault::Format) } else { Ok(None) };
+            return if self.pm.is_some() {
+                Err(Fault::Format)
+            } else {
+                Ok(None)
+            };
         };
         if let Some(pm) = self.pm {
             if clock.hour > 12 {
@@ -640,7 +779,11 @@ impl State {
             return Ok(Some(datetime::civil_from_days(days)));
         }
         if !self.any_date() {
-            return if self.era_given { Err(Fault::Format) } else { Ok(None) };
+            return if self.era_given {
+                Err(Fault::Format)
+            } else {
+                Ok(None)
+            };
         }
         let mut year = self.year.ok_or(Fault::Format)?;
         if self.before_christ {
@@ -649,19 +792,30 @@ impl State {
             }
             year = 1 - year;
         } else if self.two_digit_year {
-            year += if year < TWO_DIGIT_YEAR_PIVOT { 2000 } else { 1900 };
+            year += if year < TWO_DIGIT_YEAR_PIVOT {
+                2000
+            } else {
+                1900
+            };
         } else if year <= 0 {
             return Err(Fault::Field);
         }
-        if year > 5_900_000 || year < -4_800 {
+        if !(-4_800..=5_900_000).contains(&year) {
             return Err(Fault::Field);
         }
         if let Some(day_of_year) = self.day_of_year {
             let days = datetime::days_from_civil(year, 1, 1) + i64::from(day_of_year) - 1;
             let date = datetime::civil_from_days(days);
-            return if date.0 == year { Ok(Some(date)) } else { Err(Fault::Field) };
+            return if date.0 == year {
+                Ok(Some(date))
+            } else {
+                Err(Fault::Field)
+            };
         }
-        let (month, day) = (self.month.ok_or(Fault::Format)?, self.day.ok_or(Fault::Format)?);
+        let (month, day) = (
+            self.month.ok_or(Fault::Format)?,
+            self.day.ok_or(Fault::Format)?,
+        );
         let (Ok(month), Ok(day)) = (u32::try_from(month), u32::try_from(day)) else {
             return Err(Fault::MonthOrDay);
         };
@@ -677,12 +831,15 @@ impl State {
 
 /// `h:m[:s[.f]]`
 fn clock(text: &str) -> Result<Clock, Fault> {
-    let (whole, fraction) = text.split_once('.').map_or((text, None), |(a, b)| (a, Some(b)));
+    let (whole, fraction) = text
+        .split_once('.')
+        .map_or((text, None), |(a, b)| (a, Some(b)));
     let mut parts = whole.split(':');
     let mut number = || -> Result<Option<i64>, Fault> {
         match parts.next() {
             None => Ok(None),
-            Some("") => Err(Fault::Format),
+            // Nothing after the last colon counts as zero.
+            Some("") => Ok(Some(0)),
             Some(part) => part.parse().map(Some).map_err(|_| Fault::Field),
         }
     };
@@ -697,7 +854,12 @@ fn clock(text: &str) -> Result<Clock, Fault> {
     if hour > 10_000 || minute > 59 || second > 60 {
         return Err(Fault::Field);
     }
-    Ok(Clock { hour, minute, second, micro })
+    Ok(Clock {
+        hour,
+        minute,
+        second,
+        micro,
+    })
 }
 
 /// Digits after the point of a second, rounded to microseconds; may give a whole second.
@@ -707,7 +869,11 @@ pub(super) fn parse_fraction_micros(digits: &str) -> Option<i64> {
     }
     let mut micros = 0;
     for index in 0..6 {
-        micros = micros * 10 + digits.as_bytes().get(index).map_or(0, |digit| i64::from(digit - b'0'));
+        micros = micros * 10
+            + digits
+                .as_bytes()
+                .get(index)
+                .map_or(0, |digit| i64::from(digit - b'0'));
     }
     let up = digits.as_bytes().get(6).is_some_and(|digit| *digit >= b'5');
     Some(micros + i64::from(up))
@@ -718,9 +884,9 @@ fn fraction_micros(digits: &str) -> Result<i64, Fault> {
 }
 
 fn month_number(word: &str) -> Option<i32> {
-    let position = datetime::MONTHS.iter().position(|name| {
-        name.eq_ignore_ascii_case(word) || name[..3].eq_ignore_ascii_case(word)
-    });
+    let position = datetime::MONTHS
+        .iter()
+        .position(|name| name.eq_ignore_ascii_case(word) || name[..3].eq_ignore_ascii_case(word));
     if word == "sept" {
         return Some(9);
     }

@@ -12,7 +12,12 @@ pub(super) fn write_date(days: i32, ctx: &FormatContext, out: &mut Vec<u8>) {
         datetime::DATE_NEGATIVE_INFINITY => out.extend_from_slice(b"-infinity"),
         days => {
             let (year, month, day) = datetime::civil_from_days(i64::from(days));
-            let civil = Civil { year, month, day, ..Civil::default() };
+            let civil = Civil {
+                year,
+                month,
+                day,
+                ..Civil::default()
+            };
             write_calendar(&civil, ctx, out);
             write_era(year, out);
         }
@@ -74,7 +79,11 @@ fn write_two(value: u32, out: &mut Vec<u8>) {
 }
 
 fn write_year(year: i32, out: &mut Vec<u8>) {
-    let shown = if year > 0 { i64::from(year) } else { 1 - i64::from(year) };
+    let shown = if year > 0 {
+        i64::from(year)
+    } else {
+        1 - i64::from(year)
+    };
     // Writing to a Vec cannot fail.
     let _ = write!(out, "{shown:04}");
 }
@@ -103,7 +112,11 @@ fn write_calendar(civil: &Civil, ctx: &FormatContext, out: &mut Vec<u8>) {
         DateStyleFormat::German => b'.',
     };
     let day_first = day_first || style.format == DateStyleFormat::German;
-    let (first, second) = if day_first { (civil.day, civil.month) } else { (civil.month, civil.day) };
+    let (first, second) = if day_first {
+        (civil.day, civil.month)
+    } else {
+        (civil.month, civil.day)
+    };
     write_two(first, out);
     out.push(separator);
     write_two(second, out);
@@ -111,8 +124,15 @@ fn write_calendar(civil: &Civil, ctx: &FormatContext, out: &mut Vec<u8>) {
     write_year(civil.year, out);
 }
 
-fn write_moment(civil: &Civil, offset: Option<i32>, utc: i64, ctx: &FormatContext, out: &mut Vec<u8>) {
-    let clock = |out: &mut Vec<u8>| write_clock(civil.hour, civil.minute, civil.second, civil.micro, out);
+fn write_moment(
+    civil: &Civil,
+    offset: Option<i32>,
+    utc: i64,
+    ctx: &FormatContext,
+    out: &mut Vec<u8>,
+) {
+    let clock =
+        |out: &mut Vec<u8>| write_clock(civil.hour, civil.minute, civil.second, civil.micro, out);
     match ctx.date_style.format {
         DateStyleFormat::Iso => {
             write_calendar(civil, ctx, out);
@@ -132,7 +152,10 @@ fn write_moment(civil: &Civil, offset: Option<i32>, utc: i64, ctx: &FormatContex
             let days = datetime::days_from_civil(civil.year, civil.month, civil.day);
             let weekday = usize::try_from(datetime::weekday(days)).unwrap_or(0);
             let month = usize::try_from(civil.month).unwrap_or(1).clamp(1, 12) - 1;
-            let (weekday, month) = (&datetime::WEEKDAYS[weekday][..3], &datetime::MONTHS[month][..3]);
+            let (weekday, month) = (
+                &datetime::WEEKDAYS[weekday][..3],
+                &datetime::MONTHS[month][..3],
+            );
             let _ = if ctx.date_style.order == DateOrder::Dmy {
                 write!(out, "{weekday} {:02} {month} ", civil.day)
             } else {

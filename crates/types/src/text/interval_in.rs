@@ -22,10 +22,13 @@ pub fn parse_interval(text: &str, style: IntervalStyle) -> Result<Interval, Valu
         units(text, style)
     };
     result.map_err(|fault| match fault {
-        Fault::Format => {
-            ValueError::InvalidDatetime { type_name: "interval".to_owned(), input: text.to_owned() }
-        }
-        Fault::Overflow => ValueError::IntervalField { input: text.to_owned() },
+        Fault::Format => ValueError::InvalidDatetime {
+            type_name: "interval".to_owned(),
+            input: text.to_owned(),
+        },
+        Fault::Overflow => ValueError::IntervalField {
+            input: text.to_owned(),
+        },
     })
 }
 
@@ -54,12 +57,10 @@ enum Unit {
 impl Unit {
     fn from_word(word: &str) -> Option<Unit> {
         Some(match word {
-            "us" | "usec" | "usecs" | "usecond" | "useconds" | "microsecond" | "microseconds" | "microsecon" => {
-                Unit::Microsecond
-            }
-            "ms" | "msec" | "msecs" | "msecond" | "mseconds" | "millisecond" | "milliseconds" | "millisecon" => {
-                Unit::Millisecond
-            }
+            "us" | "usec" | "usecs" | "usecond" | "useconds" | "microsecond" | "microseconds"
+            | "microsecon" => Unit::Microsecond,
+            "ms" | "msec" | "msecs" | "msecond" | "mseconds" | "millisecond" | "milliseconds"
+            | "millisecon" => Unit::Millisecond,
             "s" | "sec" | "secs" | "second" | "seconds" => Unit::Second,
             "m" | "min" | "mins" | "minute" | "minutes" => Unit::Minute,
             "h" | "hr" | "hrs" | "hour" | "hours" => Unit::Hour,
@@ -161,8 +162,10 @@ impl Sum {
     fn finish(self, negate: bool) -> Result<Interval, Fault> {
         let sign = if negate { -1 } else { 1 };
         Ok(Interval {
-            months: i32::try_from(self.months.checked_mul(sign).ok_or(Fault::Overflow)?).map_err(|_| Fault::Overflow)?,
-            days: i32::try_from(self.days.checked_mul(sign).ok_or(Fault::Overflow)?).map_err(|_| Fault::Overflow)?,
+            months: i32::try_from(self.months.checked_mul(sign).ok_or(Fault::Overflow)?)
+                .map_err(|_| Fault::Overflow)?,
+            days: i32::try_from(self.days.checked_mul(sign).ok_or(Fault::Overflow)?)
+                .map_err(|_| Fault::Overflow)?,
             micros: i64::try_from(self.micros * i128::from(sign)).map_err(|_| Fault::Overflow)?,
         })
     }
@@ -172,15 +175,15 @@ fn bit(unit: Unit) -> u32 {
     1 << (unit as u32)
 }
 
-const CLOCK_BITS: u32 = 1 << (Unit::Hour as u32) | 1 << (Unit::Minute as u32) | 1 << (Unit::Second as u32);
+const CLOCK_BITS: u32 =
+    1 << (Unit::Hour as u32) | 1 << (Unit::Minute as u32) | 1 << (Unit::Second as u32);
 const YEAR_MONTH_BITS: u32 = 1 << (Unit::Year as u32) | 1 << (Unit::Month as u32);
 
 fn units(text: &str, style: IntervalStyle) -> Result<Interval, Fault> {
     let mut tokens = tokens(&text.to_ascii_lowercase())?;
-    let ago = tokens.last().is_some_and(|token| token == "ago");
-    if ago {
-        tokens.pop();
-    }
+    let count = tokens.len();
+    tokens.retain(|token| token != "ago");
+    let ago = tokens.len() < count;
     if tokens.is_empty() {
         return Err(Fault::Format);
     }
@@ -229,7 +232,10 @@ fn units(text: &str, style: IntervalStyle) -> Result<Interval, Fault> {
                 return Err(Fault::Overflow);
             }
             sum.mark(YEAR_MONTH_BITS)?;
-            let total = years.checked_mul(12).and_then(|m| m.checked_add(months)).ok_or(Fault::Overflow)?;
+            let total = years
+                .checked_mul(12)
+                .and_then(|m| m.checked_add(months))
+                .ok_or(Fault::Overflow)?;
             sum.add_months(if negative { -total } else { total })?;
             unit = None;
             unit_used = true;
@@ -263,7 +269,10 @@ fn tokens(text: &str) -> Result<Vec<String>, Fault> {
                 while at < bytes.len() && bytes[at].is_ascii_whitespace() {
                     at += 1;
                 }
-                if !bytes.get(at).is_some_and(|b| b.is_ascii_digit() || *b == b'.') {
+                if !bytes
+                    .get(at)
+                    .is_some_and(|b| b.is_ascii_digit() || *b == b'.')
+                {
                     return Err(Fault::Format);
                 }
                 at = number_end(bytes, at);
@@ -276,7 +285,12 @@ fn tokens(text: &str) -> Result<Vec<String>, Fault> {
             }
             _ => return Err(Fault::Format),
         }
-        tokens.push(text[start..at].chars().filter(|c| !c.is_ascii_whitespace()).collect());
+        tokens.push(
+            text[start..at]
+                .chars()
+                .filter(|c| !c.is_ascii_whitespace())
+                .collect(),
+        );
     }
     Ok(tokens)
 }
@@ -298,7 +312,9 @@ fn number_end(bytes: &[u8], mut at: usize) -> usize {
 
 /// `h:m`, `h:m:s[.f]` or `m:s.f`, without sign.
 fn clock(text: &str) -> Result<i64, Fault> {
-    let (whole, fraction) = text.split_once('.').map_or((text, None), |(a, b)| (a, Some(b)));
+    let (whole, fraction) = text
+        .split_once('.')
+        .map_or((text, None), |(a, b)| (a, Some(b)));
     let numbers: Vec<i64> = whole
         .split(':')
         .map(|part| {
@@ -308,7 +324,9 @@ fn clock(text: &str) -> Result<i64, Fault> {
             part.parse().map_err(|_| Fault::Overflow)
         })
         .collect::<Result<_, _>>()?;
-    let micro = fraction.map_or(Some(0), parse_fraction_micros).ok_or(Fault::Format)?;
+    let micro = fraction
+        .map_or(Some(0), parse_fraction_micros)
+        .ok_or(Fault::Format)?;
     let (hour, minute, second) = match (numbers.as_slice(), fraction) {
         ([minute, second], Some(_)) => (0, *minute, *second),
         ([hour, minute], None) => (*hour, *minute, 0),
@@ -319,7 +337,9 @@ fn clock(text: &str) -> Result<i64, Fault> {
         return Err(Fault::Overflow);
     }
     hour.checked_mul(MICROS_PER_HOUR)
-        .and_then(|sum| sum.checked_add(minute * MICROS_PER_MINUTE + second * MICROS_PER_SECOND + micro))
+        .and_then(|sum| {
+            sum.checked_add(minute * MICROS_PER_MINUTE + second * MICROS_PER_SECOND + micro)
+        })
         .ok_or(Fault::Overflow)
 }
 
@@ -330,11 +350,21 @@ fn amount(text: &str, negative: bool) -> Result<Amount, Fault> {
     if (whole.is_empty() && fraction.is_empty()) || !digits(whole) || !digits(fraction) {
         return Err(Fault::Format);
     }
-    let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| Fault::Overflow)? };
-    let fraction: f64 =
-        if fraction.is_empty() { 0.0 } else { format!("0.{fraction}").parse().map_err(|_| Fault::Format)? };
+    let whole: i64 = if whole.is_empty() {
+        0
+    } else {
+        whole.parse().map_err(|_| Fault::Overflow)?
+    };
+    let fraction: f64 = if fraction.is_empty() {
+        0.0
+    } else {
+        format!("0.{fraction}").parse().map_err(|_| Fault::Format)?
+    };
     let sign = if negative { -1 } else { 1 };
-    Ok(Amount { whole: whole * sign, fraction: fraction * sign as f64 })
+    Ok(Amount {
+        whole: whole * sign,
+        fraction: fraction * sign as f64,
+    })
 }
 
 /// `P1Y2M3W4DT5H6M7.8S`, `P0001-02-03T04:05:06`, `P00010203T040506`.
@@ -354,7 +384,9 @@ fn iso_8601(text: &str) -> Result<Interval, Fault> {
             rest = after;
             continue;
         }
-        let end = rest.find(|c: char| !(c.is_ascii_digit() || matches!(c, '+' | '-' | '.'))).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !(c.is_ascii_digit() || matches!(c, '+' | '-' | '.')))
+            .unwrap_or(rest.len());
         let designator = rest[end..].chars().next();
         let number = &rest[..end];
         match designator {
@@ -386,7 +418,11 @@ fn iso_8601(text: &str) -> Result<Interval, Fault> {
 
 /// The formats without unit letters: a date part up to `T`, or a time part up to the end.
 fn alternative<'a>(text: &'a str, date_part: bool, sum: &mut Sum) -> Result<&'a str, Fault> {
-    let end = if date_part { text.find('T').unwrap_or(text.len()) } else { text.len() };
+    let end = if date_part {
+        text.find('T').unwrap_or(text.len())
+    } else {
+        text.len()
+    };
     let (part, rest) = text.split_at(end);
     let digits = |part: &str| -> Result<i64, Fault> {
         if part.is_empty() || !part.bytes().all(|b| b.is_ascii_digit()) {
@@ -406,7 +442,13 @@ fn alternative<'a>(text: &'a str, date_part: bool, sum: &mut Sum) -> Result<&'a 
             return Err(Fault::Format);
         }
         for (part, unit) in parts.iter().zip([Unit::Year, Unit::Month, Unit::Day]) {
-            sum.add(Amount { whole: digits(part)?, fraction: 0.0 }, unit)?;
+            sum.add(
+                Amount {
+                    whole: digits(part)?,
+                    fraction: 0.0,
+                },
+                unit,
+            )?;
         }
     } else {
         let clock_text = if part.contains(':') {

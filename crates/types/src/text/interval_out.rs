@@ -74,12 +74,20 @@ fn fraction(micro: i64, out: &mut Vec<u8>) {
 fn write_postgres(parts: &Parts, out: &mut Vec<u8>) {
     let start = out.len();
     let mut before_negative = false;
-    for (value, unit) in [(parts.year, "year"), (parts.month, "mon"), (parts.day, "day")] {
+    for (value, unit) in [
+        (parts.year, "year"),
+        (parts.month, "mon"),
+        (parts.day, "day"),
+    ] {
         if value == 0 {
             continue;
         }
         let space = if out.len() == start { "" } else { " " };
-        let plus = if before_negative && value > 0 { "+" } else { "" };
+        let plus = if before_negative && value > 0 {
+            "+"
+        } else {
+            ""
+        };
         let plural = if value == 1 { "" } else { "s" };
         // Writing to a Vec cannot fail, here and below.
         let _ = write!(out, "{space}{plus}{value} {unit}{plural}");
@@ -151,12 +159,20 @@ fn write_verbose(parts: &Parts, out: &mut Vec<u8>) {
 }
 
 fn write_sql(parts: Parts, out: &mut Vec<u8>) {
-    let all = [parts.year, parts.month, parts.day, parts.hour, parts.minute, parts.second, parts.micro];
+    let all = [
+        parts.year,
+        parts.month,
+        parts.day,
+        parts.hour,
+        parts.minute,
+        parts.second,
+        parts.micro,
+    ];
     let has_negative = all.iter().any(|part| *part < 0);
     let has_positive = all.iter().any(|part| *part > 0);
     let has_year_month = parts.year != 0 || parts.month != 0;
     let has_day_time = parts.day != 0 || parts.has_clock();
-    let plain = !(has_negative && has_positive) && !(has_year_month && has_day_time);
+    let plain = !(has_negative && has_positive || has_year_month && has_day_time);
     if !has_negative && !has_positive {
         out.push(b'0');
         return;
@@ -192,7 +208,11 @@ fn write_sql(parts: Parts, out: &mut Vec<u8>) {
     if parts.day != 0 {
         let _ = write!(out, "{} ", parts.day);
     }
-    let _ = write!(out, "{}:{:02}:{:02}", parts.hour, parts.minute, parts.second);
+    let _ = write!(
+        out,
+        "{}:{:02}:{:02}",
+        parts.hour, parts.minute, parts.second
+    );
     fraction(parts.micro, out);
 }
 

@@ -44,12 +44,16 @@ pub fn parse(ty: &SqlType, text: &str, ctx: &FormatContext) -> Result<Value, Val
             Value::Numeric(coerce::fit_numeric(text.parse()?, *modifier)?)
         }
         SqlType::Text | SqlType::Unknown => Value::Text(text.into()),
-        SqlType::Varchar(length) => {
-            Value::Text(coerce::fit_varchar(text.into(), *length, coerce::CastKind::Assignment)?)
-        }
-        SqlType::Char(length) => {
-            Value::Text(coerce::fit_char(text.into(), *length, coerce::CastKind::Assignment)?)
-        }
+        SqlType::Varchar(length) => Value::Text(coerce::fit_varchar(
+            text.into(),
+            *length,
+            coerce::CastKind::Assignment,
+        )?),
+        SqlType::Char(length) => Value::Text(coerce::fit_char(
+            text.into(),
+            *length,
+            coerce::CastKind::Assignment,
+        )?),
         SqlType::Name => Value::Text(truncate_name(text).into()),
         SqlType::InternalChar => Value::Text(first_char(text).into()),
         SqlType::Bytea => Value::Bytea(bytes::parse_bytea(text)?.into()),
@@ -57,7 +61,9 @@ pub fn parse(ty: &SqlType, text: &str, ctx: &FormatContext) -> Result<Value, Val
         SqlType::Time => Value::Time(date_in::parse_time(text, ctx)?),
         SqlType::Timestamp => Value::Timestamp(date_in::parse_timestamp(text, ctx)?),
         SqlType::TimestampTz => Value::TimestampTz(date_in::parse_timestamptz(text, ctx)?),
-        SqlType::Interval => Value::Interval(interval_in::parse_interval(text, ctx.interval_style)?),
+        SqlType::Interval => {
+            Value::Interval(interval_in::parse_interval(text, ctx.interval_style)?)
+        }
         SqlType::Uuid => Value::Uuid(bytes::parse_uuid(text)?),
         SqlType::Json => {
             json::validate(text)?;
@@ -72,7 +78,11 @@ pub fn parse(ty: &SqlType, text: &str, ctx: &FormatContext) -> Result<Value, Val
         | SqlType::Regrole => parse_reg(text, ty)?,
         SqlType::Array(element) => Value::Array(Box::new(array::parse(element, text, ctx)?)),
         SqlType::Void => Value::Null,
-        SqlType::Record => return Err(ValueError::PseudoType { type_name: ty.name() }),
+        SqlType::Record => {
+            return Err(ValueError::PseudoType {
+                type_name: ty.name(),
+            });
+        }
     })
 }
 
@@ -109,13 +119,16 @@ pub fn to_string(value: ValueRef<'_>, ty: &SqlType, ctx: &FormatContext) -> Stri
     let mut out = Vec::new();
     write(value, ty, ctx, &mut out);
     // Every writer above writes UTF-8.
-    String::from_utf8(out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    String::from_utf8(out)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// PostgreSQL's text has no zero bytes.
 pub(crate) fn check_no_zero_byte(text: &str) -> Result<(), ValueError> {
     if text.as_bytes().contains(&0) {
-        return Err(ValueError::InvalidUtf8 { bytes: "0x00".to_owned() });
+        return Err(ValueError::InvalidUtf8 {
+            bytes: "0x00".to_owned(),
+        });
     }
     Ok(())
 }
@@ -131,7 +144,9 @@ pub(crate) fn truncate_name(text: &str) -> &str {
 
 /// The first character; `"char"` has room for no more.
 fn first_char(text: &str) -> &str {
-    text.chars().next().map_or("", |first| &text[..first.len_utf8()])
+    text.chars()
+        .next()
+        .map_or("", |first| &text[..first.len_utf8()])
 }
 
 /// Any unique beginning of `true`, `false`, `yes`, `no`, `on`, `off`, or `1`, `0`.

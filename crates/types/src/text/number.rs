@@ -7,8 +7,10 @@ use crate::error::ValueError;
 
 /// `[space] [sign] digits [space]`
 pub(super) fn parse_integer<T: TryFrom<i64>>(text: &str, type_name: &str) -> Result<T, ValueError> {
-    let out_of_range =
-        || ValueError::TextOutOfRange { type_name: type_name.to_owned(), input: text.to_owned() };
+    let out_of_range = || ValueError::TextOutOfRange {
+        type_name: type_name.to_owned(),
+        input: text.to_owned(),
+    };
     let bytes = trim(text).as_bytes();
     let (negative, digits) = match bytes {
         [b'-', digits @ ..] => (true, digits),
@@ -26,7 +28,11 @@ pub(super) fn parse_integer<T: TryFrom<i64>>(text: &str, type_name: &str) -> Res
             .and_then(|value| value.checked_sub(i64::from(digit - b'0')))
             .ok_or_else(out_of_range)?;
     }
-    let value = if negative { value } else { value.checked_neg().ok_or_else(out_of_range)? };
+    let value = if negative {
+        value
+    } else {
+        value.checked_neg().ok_or_else(out_of_range)?
+    };
     T::try_from(value).map_err(|_| out_of_range())
 }
 
@@ -36,11 +42,13 @@ pub(super) fn parse_oid(text: &str) -> Result<u32, ValueError> {
     let limit = i64::from(u32::MAX);
     match u32::try_from(wide) {
         Ok(oid) => Ok(oid),
-        Err(_) if wide < 0 && wide >= -limit => u32::try_from(wide + limit + 1)
-            .map_err(|_| ValueError::text("oid", text)),
-        Err(_) => {
-            Err(ValueError::TextOutOfRange { type_name: "oid".to_owned(), input: text.to_owned() })
+        Err(_) if wide < 0 && wide >= -limit => {
+            u32::try_from(wide + limit + 1).map_err(|_| ValueError::text("oid", text))
         }
+        Err(_) => Err(ValueError::TextOutOfRange {
+            type_name: "oid".to_owned(),
+            input: text.to_owned(),
+        }),
     }
 }
 
@@ -69,7 +77,9 @@ pub(super) fn parse_double(text: &str) -> Result<f64, ValueError> {
         return Ok(special);
     }
     check_float_syntax(word, text, "double precision")?;
-    let value: f64 = word.parse().map_err(|_| ValueError::text("double precision", text))?;
+    let value: f64 = word
+        .parse()
+        .map_err(|_| ValueError::text("double precision", text))?;
     if value.is_infinite() || (value == 0.0 && has_nonzero_digit(word)) {
         return Err(float_out_of_range(text, "double precision"));
     }
@@ -91,7 +101,10 @@ pub(super) fn parse_real(text: &str) -> Result<f32, ValueError> {
 }
 
 fn float_out_of_range(text: &str, type_name: &str) -> ValueError {
-    ValueError::FloatOutOfRange { type_name: type_name.to_owned(), input: trim(text).to_owned() }
+    ValueError::FloatOutOfRange {
+        type_name: type_name.to_owned(),
+        input: trim(text).to_owned(),
+    }
 }
 
 fn special_float(word: &str) -> Option<f64> {
@@ -101,14 +114,19 @@ fn special_float(word: &str) -> Option<f64> {
         _ => (false, word),
     };
     if name.eq_ignore_ascii_case("infinity") || name.eq_ignore_ascii_case("inf") {
-        return Some(if negative { f64::NEG_INFINITY } else { f64::INFINITY });
+        return Some(if negative {
+            f64::NEG_INFINITY
+        } else {
+            f64::INFINITY
+        });
     }
     name.eq_ignore_ascii_case("nan").then_some(f64::NAN)
 }
 
 /// Rust's parser takes a few words (`inf`, `nan`) that must not get here; the rest agrees with C.
 fn check_float_syntax(word: &str, text: &str, type_name: &str) -> Result<(), ValueError> {
-    let allowed = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-');
+    let allowed =
+        |byte: u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-');
     if !word.is_empty() && word.bytes().all(allowed) {
         return Ok(());
     }
