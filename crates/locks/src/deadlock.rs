@@ -106,6 +106,13 @@ fn edge_of(locks: &LockManager, waiting: &HashMap<TxnId, Wait>, txn: TxnId) -> O
         .iter()
         .find(|waiter| waiter.ticket == wait.ticket)?;
     let mode: Mode = waiter.mode;
+    let mut blockers: Vec<TxnId> = queue
+        .blockers(txn, Some(wait.ticket), mode)
+        .map(|(owner, _, _)| owner.txn)
+        .collect();
+    // They are looked at from the end: holders first, for a cycle of holders needs no victim
+    // among those who merely stand in the queue.
+    blockers.reverse();
     Some(Edge {
         member: CycleMember {
             txn,
@@ -113,10 +120,7 @@ fn edge_of(locks: &LockManager, waiting: &HashMap<TxnId, Wait>, txn: TxnId) -> O
             mode,
             statement: waiter.owner.statement(),
         },
-        blockers: queue
-            .blockers(txn, Some(wait.ticket), mode)
-            .map(|(owner, _, _)| owner.txn)
-            .collect(),
+        blockers,
     })
 }
 

@@ -250,16 +250,19 @@ impl LockManager {
                     });
                 }
                 for waiter in queue.waiters() {
+                    let mut blocked_by: Vec<TxnId> = queue
+                        .blockers(waiter.owner.txn, Some(waiter.ticket), waiter.mode)
+                        .map(|(owner, _, _)| owner.txn)
+                        .collect();
+                    blocked_by.sort_unstable();
+                    blocked_by.dedup();
                     infos.push(LockInfo {
                         txn: waiter.owner.txn,
                         resource: *resource,
                         mode: waiter.mode,
                         granted: false,
                         waited: Some(now.saturating_duration_since(waiter.since)),
-                        blocked_by: queue
-                            .blockers(waiter.owner.txn, Some(waiter.ticket), waiter.mode)
-                            .map(|(owner, _, _)| owner.txn)
-                            .collect(),
+                        blocked_by,
                         statement: waiter.owner.statement(),
                     });
                 }

@@ -131,7 +131,8 @@ impl Inner {
             CommitOutcome::Unknown(txn) => {
                 tracing::error!(%txn, "it is not known whether the transaction was committed");
                 // Neither published nor rolled back: hooks of neither kind may run.
-                drop(self.state.lock().end(Status::Unknown));
+                let hooks = self.state.lock().end(Status::Unknown);
+                drop(hooks);
                 self.release();
                 Err(TransactionError::OutcomeUnknown { txn })
             }

@@ -1,10 +1,12 @@
 //! The handle of one transaction: statements, savepoints, hooks, joining.
 
 use std::any::Any;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
-use tessera_locks::{Mark, Owner};
+use tessera_locks::{LockOptions, Mark, Owner, Wait};
 use tessera_storage::Snapshot;
 use tessera_types::{TxnId, Version};
 use tokio::sync::Semaphore;
@@ -55,6 +57,8 @@ pub(crate) struct Inner {
     token: OnceLock<String>,
     statement: Mutex<Option<Arc<str>>>,
     attachment: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
+    /// Milliseconds; 0 for none.
+    lock_timeout_ms: AtomicU64,
     started_at: i64,
 }
 
@@ -100,6 +104,7 @@ impl Inner {
             token: OnceLock::new(),
             statement: Mutex::new(None),
             attachment: Mutex::new(None),
+            lock_timeout_ms: AtomicU64::new(0),
             started_at,
         }
     }
@@ -301,6 +306,22 @@ impl Transaction {
     pub fn set_statement_text(&self, text: Option<Arc<str>>) {
         *self.inner.statement.lock() = text.clone();
         self.inner.owner.set_statement(text);
+    }
+
+    /// How long a lock is waited for (`lock_timeout`); `None` or zero means for ever.
+    pub fn set_lock_timeout(&self, timeout: Option<Duration>) {
+        let ms = timeout.map_or(0, |timeout| u64::try_from(timeout.as_millis()).unwrap_or(0));
+        self.inner.lock_timeout_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// Options for a lock asked for now: wait, up to the lock timeout.
+    pub fn lock_options(&self) -> LockOptions {
+        let ms = self.inner.lock_timeout_ms.load(Ordering::Relaxed);
+        let deadline = (ms > 0).then(|| Instant::now() + Duration::from_millis(ms));
+        LockOptions {
+            wait: Wait::Block,
+            deadline,
+        }
     }
 
     /// Begins a statement: waits for its turn, takes a fresh snapshot where the isolation level
