@@ -33,10 +33,16 @@ pub fn seal(bytes: &mut Vec<u8>) {
 /// Checks and removes what [`seal`] added.
 pub fn unseal(bytes: &[u8]) -> Result<&[u8], CodecError> {
     let Some((body, sum)) = bytes.split_last_chunk::<SEAL_BYTES>() else {
-        return Err(CodecError::Truncated { what: "sealed record" });
+        return Err(CodecError::Truncated {
+            what: "sealed record",
+        });
     };
     let (found, expected) = (crc32(body), u32::from_le_bytes(*sum));
-    if found == expected { Ok(body) } else { Err(CodecError::Checksum { found, expected }) }
+    if found == expected {
+        Ok(body)
+    } else {
+        Err(CodecError::Checksum { found, expected })
+    }
 }
 
 #[cfg(test)]
