@@ -15,7 +15,7 @@ impl Catalog {
     /// Gives a table and all its indexes fresh, empty storage, for TRUNCATE and for rewrites.
     ///
     /// Snapshots taken before the commit still read the old storage; it is destroyed afterwards.
-    pub async fn fresh_storage(
+    pub async fn truncate_storage(
         &self,
         txn: &Transaction,
         id: RelationId,

@@ -124,15 +124,14 @@ impl WriteBuffer {
     /// Forgets everything written by `from` and later commands.
     pub(crate) fn roll_back_to(&mut self, from: Command) {
         while let Some((_, space, key)) = self.log.pop_if(|(command, _, _)| *command >= from) {
+            self.bytes = self.bytes.saturating_sub(key.len() + ENTRY_OVERHEAD_BYTES);
             let map = &mut self.spaces[space.index()];
             let Some(chain) = map.get_mut(&key) else {
                 continue;
             };
             while chain.last().is_some_and(|entry| entry.command >= from) {
                 let value_bytes = chain.pop().map_or(0, |gone| gone.write.value_bytes());
-                self.bytes = self
-                    .bytes
-                    .saturating_sub(value_bytes + key.len() + ENTRY_OVERHEAD_BYTES);
+                self.bytes = self.bytes.saturating_sub(value_bytes);
             }
             if chain.is_empty() {
                 map.remove(&key);

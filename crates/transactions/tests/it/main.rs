@@ -1,0 +1,6 @@
+//! Transactions over both engines.
+
+mod anomalies;
+mod commit;
+mod model;
+mod world;
