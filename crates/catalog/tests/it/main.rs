@@ -1,0 +1,6 @@
+//! The catalog over a store in memory.
+
+mod ddl;
+mod names;
+mod sequences;
+mod world;
