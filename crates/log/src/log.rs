@@ -149,6 +149,17 @@ impl Log {
         }
     }
 
+    /// What is known about a record by now, without asking for anything: like `wait`, but not
+    /// waiting. A record that was accepted without the disk counts only once it is written.
+    pub fn outcome(&self, version: Version, durable: bool) -> Option<Result<(), LogError>> {
+        let level = if durable {
+            Level::Durable
+        } else {
+            Level::Buffered
+        };
+        self.handle.shared.state.lock().outcome(version, level)
+    }
+
     /// Like `wait`, for threads outside an asynchronous runtime.
     pub fn wait_blocking(&self, version: Version, durable: bool) -> Result<(), LogError> {
         struct Unpark(std::thread::Thread);

@@ -100,6 +100,11 @@ impl WriteBatch {
         self.writes.is_empty() && self.runs.is_empty()
     }
 
+    /// Whether there is nothing to write and nothing to check.
+    pub fn is_trivial(&self) -> bool {
+        self.is_empty() && self.must_not_exist.is_empty() && self.must_be_unchanged.is_empty()
+    }
+
     /// Bytes of all keys and values.
     pub fn bytes(&self) -> usize {
         self.writes

@@ -100,6 +100,12 @@ pub enum StoreError {
         /// The newest number this release reads.
         known: u32,
     },
+    /// The directory holds something else.
+    #[error("{path} is not a data directory of this server and is not empty")]
+    Foreign {
+        /// The directory.
+        path: String,
+    },
     /// The operating system refused.
     #[error("{action} failed")]
     Io {
@@ -129,6 +135,7 @@ impl StoreError {
             StoreError::ReadOnly { .. } => (codes::READ_ONLY_SQL_TRANSACTION, Retry::Never),
             StoreError::InUse { .. } => (codes::OBJECT_IN_USE, Retry::Later),
             StoreError::Format { .. } => (codes::FEATURE_NOT_SUPPORTED, Retry::Never),
+            StoreError::Foreign { .. } => (codes::OBJECT_NOT_IN_PREREQUISITE_STATE, Retry::Never),
             StoreError::Io { .. } => (codes::IO_ERROR, Retry::Later),
         }
     }
@@ -171,6 +178,7 @@ impl StoreError {
             StoreError::Format { .. } => {
                 Some("Open the directory with the release that wrote it, or a newer one.")
             }
+            StoreError::Foreign { .. } => Some("Give the server a new or an empty directory."),
             StoreError::TooLarge { .. } => Some("Split the work into smaller parts."),
             StoreError::LockTimeout
             | StoreError::Busy { .. }

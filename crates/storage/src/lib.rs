@@ -24,8 +24,12 @@
 
 mod batch;
 mod capabilities;
+mod check;
 mod deferred;
+mod directory;
+mod embedded;
 mod error;
+mod limits;
 mod live;
 mod memory;
 mod range;
@@ -34,7 +38,10 @@ mod store;
 
 pub use batch::{CommitOutcome, Durability, Origin, Publish, Write, WriteBatch};
 pub use capabilities::Capabilities;
+pub use check::{Finding, IntegrityReport, check, check_with};
 pub use deferred::Deferred;
+pub use directory::FORMAT;
+pub use embedded::{BaseKind, EmbeddedOptions, open_embedded};
 pub use error::{Conflict, StoreError};
 pub use memory::{MemoryControl, MemoryOptions, open_memory, open_memory_with};
 pub use range::{KeyRange, KeySpace, prefix_end};

@@ -28,6 +28,7 @@ use crate::batch::{CommitOutcome, Durability, Publish, Write, WriteBatch};
 use crate::capabilities::Capabilities;
 use crate::deferred::Deferred;
 use crate::error::{Conflict, StoreError};
+use crate::limits::check_batch;
 use crate::live::LiveVersions;
 use crate::range::{KeyRange, KeySpace};
 use crate::statistics::{SnapshotStatistics, StoreStatistics};
@@ -39,7 +40,7 @@ use versions::Versions;
 /// Keys with more than one version after which old versions are looked for.
 const GARBAGE_KEYS_MAX: usize = 4_096;
 /// Bytes of one key.
-const KEY_BYTES_MAX: usize = 64 * 1024;
+const KEY_BYTES_MAX: usize = 32 * 1024;
 /// Bytes of one value.
 const VALUE_BYTES_MAX: usize = 1024 * 1024 * 1024;
 /// Bytes of one batch.
@@ -258,7 +259,7 @@ impl Inner {
     fn commit(&self, batch: WriteBatch, before_publish: Option<Publish>) -> CommitOutcome {
         if let Err(error) = self
             .check_writable()
-            .and_then(|()| check_limits(&self.capabilities, &batch))
+            .and_then(|()| check_batch(&self.capabilities, &batch))
         {
             return CommitOutcome::Aborted(error);
         }
@@ -273,6 +274,9 @@ impl Inner {
                 }
             }
         };
+        if batch.is_trivial() && before_publish.is_none() {
+            return CommitOutcome::Committed(self.newest());
+        }
         let mut sequence = self.sequence.lock();
         let fault = self.control.lock().faults.pop_front();
         match fault {
@@ -342,57 +346,6 @@ impl Inner {
         // What is left is pinned by a snapshot: do not look again before it has doubled.
         sequence.garbage_max = GARBAGE_KEYS_MAX.max(2 * sequence.garbage.len());
     }
-}
-
-/// Refuses what is over the engine's limits or not in order.
-pub(crate) fn check_limits(limits: &Capabilities, batch: &WriteBatch) -> Result<(), StoreError> {
-    let too_large = |what, limit: usize| {
-        Err(StoreError::TooLarge {
-            what,
-            limit: limit as u64,
-        })
-    };
-    if batch.writes.len() > limits.batch_writes_max {
-        return too_large("the number of writes of a batch", limits.batch_writes_max);
-    }
-    if batch.runs.len() > limits.batch_runs_max {
-        return too_large("the number of runs of a batch", limits.batch_runs_max);
-    }
-    let mut bytes = 0;
-    for (_, key, write) in &batch.writes {
-        check_entry(limits, key, write)?;
-        bytes += key.len() + write.value_bytes();
-    }
-    if bytes > limits.batch_bytes_max {
-        return too_large("the size of a batch in bytes", limits.batch_bytes_max);
-    }
-    if !batch.is_sorted() {
-        return Err(StoreError::Unavailable {
-            reason: "the writes of the batch are not in order",
-        });
-    }
-    Ok(())
-}
-
-/// Refuses a key or a value over the engine's limits.
-pub(crate) fn check_entry(
-    limits: &Capabilities,
-    key: &Key,
-    write: &Write,
-) -> Result<(), StoreError> {
-    let too_large = |what, limit: usize| {
-        Err(StoreError::TooLarge {
-            what,
-            limit: limit as u64,
-        })
-    };
-    if key.len() > limits.key_bytes_max {
-        return too_large("the size of a key in bytes", limits.key_bytes_max);
-    }
-    if write.value_bytes() > limits.value_bytes_max {
-        return too_large("the size of a value in bytes", limits.value_bytes_max);
-    }
-    Ok(())
 }
 
 impl Store for MemoryStore {

@@ -5,7 +5,8 @@ use std::sync::{Arc, Weak};
 use crate::batch::Write;
 use crate::deferred::Deferred;
 use crate::error::StoreError;
-use crate::memory::{Inner, check_entry};
+use crate::limits::check_entry;
+use crate::memory::Inner;
 use crate::range::{KeyRange, KeySpace};
 use crate::store::{Key, Run, RunId, RunScan, RunWriter, ScanOptions};
 

@@ -1,0 +1,229 @@
+//! The base on `fjall`, an LSM tree.
+//!
+//! Only ingestion is used: sorted streams become table files directly, synced and registered in
+//! one step. So fjall's journal and memtables stay empty for ever, and with them what is known to
+//! be troublesome: memtables that are not flushed after a kill (fjall#257), idle key spaces that
+//! pin journals (fjall#288), a journal cut at the first entry it cannot read (fjall#311). Reads
+//! go through snapshots only, because reads of a key space see versions not yet published.
+
+use std::io;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fjall::compaction::Leveled;
+use fjall::config::{HashRatioPolicy, PinningPolicy};
+use fjall::{
+    AbstractTree, Database, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode, Readable,
+};
+use tessera_types::Version;
+
+use crate::embedded::base::{Base, BaseRows, BaseView, Change, owned_bounds};
+use crate::embedded::options::EmbeddedOptions;
+use crate::error::StoreError;
+use crate::range::{KeyRange, KeySpace};
+use crate::store::{Key, Val};
+
+/// The key space that holds the base's own records.
+const SYSTEM: &str = "system";
+/// Key of the checkpointed version there.
+const CHECKPOINT_KEY: &[u8] = b"checkpoint";
+/// Level-0 runs over which the checkpoint compacts before it goes on.
+const LEVEL0_RUNS_MAX: usize = 8;
+/// Compactions done in a row by one `settle`.
+const SETTLE_STEPS_MAX: usize = 64;
+/// Share of a data block given to its hash index, for faster point reads.
+const HASH_RATIO: f32 = 0.75;
+
+pub(crate) struct LsmBase {
+    db: Database,
+    spaces: [Keyspace; KeySpace::COUNT],
+    system: Keyspace,
+    dir: PathBuf,
+}
+
+impl LsmBase {
+    pub(crate) fn open(dir: &Path, options: &EmbeddedOptions) -> Result<LsmBase, StoreError> {
+        let failed = |error| store_error("open the base in", dir, error);
+        let db = Database::builder(dir)
+            .cache_size(options.base_cache_bytes)
+            .worker_threads(options.base_threads.max(1))
+            .manual_journal_persist(true)
+            .open()
+            .map_err(failed)?;
+        let space = |name: &str| db.keyspace(name, space_options).map_err(failed);
+        let [meta, catalog, rows, indexes] = KeySpace::ALL.map(|s| space(s.name()));
+        let spaces = [meta?, catalog?, rows?, indexes?];
+        let system = space(SYSTEM)?;
+        Ok(LsmBase {
+            db,
+            spaces,
+            system,
+            dir: dir.to_owned(),
+        })
+    }
+
+    fn write(
+        &self,
+        keyspace: &Keyspace,
+        changes: &mut dyn Iterator<Item = Change>,
+    ) -> Result<(), StoreError> {
+        // An ingestion makes its first file at once: begin one only when there is something.
+        let Some(first) = changes.next() else {
+            return Ok(());
+        };
+        let failed = |error| store_error("write to the base in", &self.dir, error);
+        let mut ingestion = keyspace.start_ingestion().map_err(failed)?;
+        for change in std::iter::once(first).chain(changes) {
+            match change? {
+                (key, Some(value)) => ingestion.write(key, value).map_err(failed)?,
+                (key, None) => ingestion.write_tombstone(key).map_err(failed)?,
+            }
+        }
+        fail::fail_point!("storage::base::before_finish");
+        ingestion.finish().map_err(failed)
+    }
+
+    fn compact(&self, keyspace: &Keyspace) -> Result<(), StoreError> {
+        let watermark = self.db.supervisor.snapshot_tracker.get_seqno_safe_to_gc();
+        let done = keyspace
+            .tree
+            .compact(Arc::new(Leveled::default()), watermark);
+        done.map_err(|error| store_error("compact the base in", &self.dir, error.into()))
+    }
+
+    /// Journals on disk, and whether the only one is empty; both are what this file promises.
+    #[cfg(test)]
+    fn journals(&self) -> usize {
+        self.db.journal_count()
+    }
+}
+
+fn space_options() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default()
+        .manual_journal_persist(true)
+        .data_block_hash_ratio_policy(HashRatioPolicy::all(HASH_RATIO))
+        .index_block_pinning_policy(PinningPolicy::all(true))
+        .filter_block_pinning_policy(PinningPolicy::all(true))
+}
+
+impl Base for LsmBase {
+    fn checkpoint(&self) -> Result<Version, StoreError> {
+        let snapshot = self.db.snapshot();
+        let found = snapshot
+            .get(&self.system, CHECKPOINT_KEY)
+            .map_err(|error| store_error("read the base in", &self.dir, error))?;
+        let Some(bytes) = found else {
+            return Ok(Version::ZERO);
+        };
+        match bytes.as_ref().try_into() {
+            Ok(bytes) => Ok(Version(u64::from_be_bytes(bytes))),
+            Err(_) => Err(StoreError::corruption(
+                self.dir.display(),
+                "the checkpoint record has a wrong length",
+            )),
+        }
+    }
+
+    fn ingest(
+        &self,
+        space: KeySpace,
+        changes: &mut dyn Iterator<Item = Change>,
+    ) -> Result<(), StoreError> {
+        self.write(&self.spaces[space.index()], changes)
+    }
+
+    fn record(&self, version: Version) -> Result<(), StoreError> {
+        let value = Val::copy_from_slice(&version.0.to_be_bytes());
+        let change = Ok((Key::from_static(CHECKPOINT_KEY), Some(value)));
+        self.write(&self.system, &mut std::iter::once(change))
+    }
+
+    fn view(&self) -> Arc<dyn BaseView> {
+        Arc::new(LsmView {
+            snapshot: self.db.snapshot(),
+            spaces: self.spaces.clone(),
+            dir: self.dir.clone(),
+        })
+    }
+
+    fn settle(&self, stop: &dyn Fn() -> bool) -> Result<(), StoreError> {
+        for keyspace in self.spaces.iter().chain([&self.system]) {
+            let mut steps = 0;
+            while keyspace.tree.l0_run_count() > LEVEL0_RUNS_MAX
+                && steps < SETTLE_STEPS_MAX
+                && !stop()
+            {
+                self.compact(keyspace)?;
+                steps += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> u64 {
+        self.spaces.iter().map(Keyspace::disk_space).sum()
+    }
+
+    fn health(&self) -> Result<(), StoreError> {
+        let alive = self.db.persist(PersistMode::Buffer);
+        alive.map_err(|error| store_error("use the base in", &self.dir, error))
+    }
+}
+
+struct LsmView {
+    snapshot: fjall::Snapshot,
+    spaces: [Keyspace; KeySpace::COUNT],
+    dir: PathBuf,
+}
+
+impl BaseView for LsmView {
+    fn get(&self, space: KeySpace, key: &[u8]) -> Result<Option<Val>, StoreError> {
+        let found = self.snapshot.get(&self.spaces[space.index()], key);
+        let found = found.map_err(|error| store_error("read the base in", &self.dir, error))?;
+        Ok(found.map(Val::from))
+    }
+
+    fn rows(&self, space: KeySpace, range: &KeyRange, reverse: bool) -> BaseRows {
+        let bounds: (Bound<Key>, Bound<Key>) = owned_bounds(range);
+        let rows = self.snapshot.range(&self.spaces[space.index()], bounds);
+        let dir = self.dir.clone();
+        let convert = move |guard: fjall::Guard| match guard.into_inner() {
+            Ok((key, value)) => Ok((Key::from(key), Val::from(value))),
+            Err(error) => Err(store_error("read the base in", &dir, error)),
+        };
+        if reverse {
+            Box::new(rows.rev().map(convert))
+        } else {
+            Box::new(rows.map(convert))
+        }
+    }
+}
+
+/// Full disks, failed calls and damage told apart.
+fn store_error(action: &str, dir: &Path, error: fjall::Error) -> StoreError {
+    let io_failure =
+        |error: io::Error| StoreError::io(format!("{action} {}", dir.display()), error);
+    match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(LsmError::Io(error)) => {
+            match error.kind() {
+                // A file shorter than its index says, or none at all, is damage.
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound => {
+                    StoreError::corruption(dir.display(), error)
+                }
+                _ => io_failure(error),
+            }
+        }
+        fjall::Error::Locked => StoreError::InUse {
+            path: dir.display().to_string(),
+        },
+        fjall::Error::Poisoned => StoreError::ReadOnly {
+            reason: "writing in the background failed; check the disk and restart the server"
+                .into(),
+        },
+        other => StoreError::corruption(dir.display(), other),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! What the parts of the embedded engine share.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use tessera_environment::Environment;
+use tessera_log::{Log, LogError};
+use tessera_types::{TxnId, Version};
+
+use crate::batch::CommitOutcome;
+use crate::capabilities::Capabilities;
+use crate::directory::DataDirectory;
+use crate::embedded::base::Base;
+use crate::embedded::cache::RowCache;
+use crate::embedded::checkpoint::Checkpointer;
+use crate::embedded::commit::Sequencer;
+use crate::embedded::finisher::Finisher;
+use crate::embedded::options::{EmbeddedOptions, UNKNOWN_TXNS_MAX};
+use crate::embedded::pressure::Pressure;
+use crate::embedded::publish::Publisher;
+use crate::embedded::recent::Recent;
+use crate::embedded::run::RunSet;
+use crate::embedded::views::Views;
+use crate::error::StoreError;
+use crate::store::Mode;
+
+/// Bytes committed between two looks at the free space of the disk.
+const SPACE_CHECK_BYTES: u64 = 4 << 20;
+
+/// The state of an open embedded store.
+pub(crate) struct Core {
+    pub(crate) env: Environment,
+    pub(crate) options: EmbeddedOptions,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) directory: DataDirectory,
+    /// None in safe mode.
+    pub(crate) log: Option<Log>,
+    pub(crate) recent: Recent,
+    pub(crate) views: Views,
+    pub(crate) base: Arc<dyn Base>,
+    pub(crate) cache: RowCache,
+    pub(crate) runs: Arc<RunSet>,
+    /// Bytes of the committed runs that are not in the base.
+    pub(crate) run_bytes: AtomicU64,
+    pub(crate) sequencer: Sequencer,
+    pub(crate) publisher: Publisher,
+    pub(crate) pressure: Pressure,
+    pub(crate) checkpointer: Checkpointer,
+    pub(crate) finisher: Finisher,
+    pub(crate) counters: Counters,
+    pub(crate) is_closed: AtomicBool,
+    pub(crate) read_only: RwLock<Option<Arc<str>>>,
+    pub(crate) space: SpaceWatch,
+    /// Outcomes of transactions that clients may ask about: those answered `Unknown`, and those
+    /// found in the log at the opening.
+    pub(crate) outcomes: Mutex<HashMap<TxnId, CommitOutcome>>,
+}
+
+/// Totals since opening.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) commits: AtomicU64,
+    pub(crate) conflicts: AtomicU64,
+    pub(crate) throttled: AtomicU64,
+    pub(crate) checkpoints: AtomicU64,
+    pub(crate) checkpoint_failures: AtomicU64,
+    pub(crate) checkpoint_last_ms: AtomicU64,
+}
+
+/// When the disk was looked at last.
+#[derive(Default)]
+pub(crate) struct SpaceWatch {
+    bytes_since: AtomicU64,
+    is_low: AtomicBool,
+}
+
+impl Core {
+    /// Refuses writes to a store that does not take any.
+    pub(crate) fn check_writable(&self) -> Result<(), StoreError> {
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(self.unavailable());
+        }
+        match &*self.read_only.read() {
+            Some(reason) => Err(StoreError::ReadOnly {
+                reason: reason.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn unavailable(&self) -> StoreError {
+        StoreError::Unavailable {
+            reason: "the store is closed",
+        }
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        match &*self.read_only.read() {
+            Some(reason) => Mode::ReadOnly {
+                reason: reason.clone(),
+            },
+            None => Mode::ReadWrite,
+        }
+    }
+
+    /// Refuses writes when the disk has less left than the reserve. Asks the system only now and
+    /// then; while space is short, every time, so that writes go on as soon as there is some.
+    pub(crate) fn check_space(&self, bytes: u64) -> Result<(), StoreError> {
+        let reserve = self.options.disk_reserve_bytes;
+        if reserve == 0 {
+            return Ok(());
+        }
+        let since = self.space.bytes_since.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let is_low = self.space.is_low.load(Ordering::Relaxed);
+        if since < SPACE_CHECK_BYTES && !is_low {
+            return Ok(());
+        }
+        self.space.bytes_since.store(0, Ordering::Relaxed);
+        let path = self.directory.path();
+        let available = self.env.files.available_bytes(path).map_err(|error| {
+            StoreError::io(format!("look at the disk of {}", path.display()), error)
+        })?;
+        let is_low = available < reserve;
+        if self.space.is_low.swap(is_low, Ordering::Relaxed) != is_low {
+            if is_low {
+                tracing::warn!(
+                    available,
+                    reserve,
+                    "the disk is nearly full, refusing writes"
+                );
+            } else {
+                tracing::info!(available, "the disk has space again, taking writes");
+            }
+        }
+        if is_low {
+            Err(StoreError::DiskFull)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Puts a record in line.
+    pub(crate) fn enqueue(&self, payload: Vec<u8>) -> Result<Version, StoreError> {
+        let Some(log) = &self.log else {
+            return Err(self.unavailable());
+        };
+        log.enqueue(payload)
+            .map_err(|error| self.log_failure(&error))
+    }
+
+    /// The log's error as ours.
+    pub(crate) fn log_failure(&self, error: &LogError) -> StoreError {
+        match error {
+            LogError::DiskFull => StoreError::DiskFull,
+            LogError::Busy { .. } => StoreError::Busy {
+                reason: "the log's queue is full",
+            },
+            LogError::TooLarge {
+                record_bytes_max, ..
+            } => StoreError::TooLarge {
+                what: "the size of a log record in bytes",
+                limit: *record_bytes_max as u64,
+            },
+            LogError::Closed => self.unavailable(),
+            LogError::Poisoned { reason } | LogError::Unresolved { reason } => {
+                StoreError::ReadOnly {
+                    reason: stopped(reason),
+                }
+            }
+            other => StoreError::corruption(self.directory.log_dir().display(), other),
+        }
+    }
+
+    /// Takes no more writes: the log is not to be trusted until the next start.
+    pub(crate) fn stop_writing(&self, error: &LogError) {
+        let mut read_only = self.read_only.write();
+        if read_only.is_none() {
+            tracing::error!(%error, "the log stopped; the store is read-only until a restart");
+            *read_only = Some(stopped(&error.to_string()));
+        }
+    }
+
+    pub(crate) fn remember_unknown(&self, txn: TxnId) {
+        let mut outcomes = self.outcomes.lock();
+        if outcomes.len() < UNKNOWN_TXNS_MAX {
+            outcomes.insert(txn, CommitOutcome::Unknown(txn));
+        }
+    }
+}
+
+fn stopped(reason: &str) -> Arc<str> {
+    format!("{reason}; check the disk and restart the server").into()
+}

@@ -1,0 +1,94 @@
+//! Keeps memory for recent versions within its bound, smoothly.
+//!
+//! Up to three quarters of the bound commits pass freely. Above that they are let in only as fast
+//! as the running checkpoint makes progress, so they slow down instead of stopping.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Notify;
+
+use crate::embedded::core::Core;
+use crate::error::StoreError;
+
+/// Progress in these parts.
+const WHOLE: u64 = 1_000;
+/// No checkpoint is running.
+const IDLE: u64 = u64::MAX;
+
+#[derive(Default)]
+pub(crate) struct Pressure {
+    progress: AtomicU64,
+    /// The last checkpoint found the disk full.
+    disk_full: AtomicU64,
+    changed: Notify,
+}
+
+impl Pressure {
+    pub(crate) fn new() -> Pressure {
+        Pressure {
+            progress: AtomicU64::new(IDLE),
+            ..Pressure::default()
+        }
+    }
+
+    /// Waits until there is room for a commit.
+    pub(crate) async fn admit(&self, core: &Core) -> Result<(), StoreError> {
+        if core.recent.bytes() < self.allowed(core) {
+            return Ok(());
+        }
+        core.counters.throttled.fetch_add(1, Ordering::Relaxed);
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Registered before the look at the state, so that no change is missed.
+            changed.as_mut().enable();
+            core.check_writable()?;
+            if core.recent.bytes() < self.allowed(core) {
+                return Ok(());
+            }
+            if self.disk_full.load(Ordering::Relaxed) != 0 {
+                return Err(StoreError::DiskFull);
+            }
+            core.checkpointer.request();
+            changed.await;
+        }
+    }
+
+    fn allowed(&self, core: &Core) -> u64 {
+        let max = core.options.recent_bytes_max;
+        let free = max - max / 4;
+        match self.progress.load(Ordering::Relaxed) {
+            IDLE => free,
+            progress => free + (max - free) * progress.min(WHOLE) / WHOLE,
+        }
+    }
+
+    /// Asks for a checkpoint when one is due.
+    pub(crate) fn check(&self, core: &Core) {
+        if core.options.checkpoint_automatic && core.is_checkpoint_due() {
+            core.checkpointer.request();
+        }
+    }
+
+    pub(crate) fn begin(&self) {
+        self.progress.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn progress(&self, done: u64, total: u64) {
+        let progress = (done * WHOLE).checked_div(total).unwrap_or(WHOLE);
+        self.progress.store(progress.min(WHOLE), Ordering::Relaxed);
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn end(&self, disk_full: bool) {
+        self.disk_full
+            .store(u64::from(disk_full), Ordering::Relaxed);
+        self.progress.store(IDLE, Ordering::Relaxed);
+        self.changed.notify_waiters();
+    }
+
+    /// Lets waiting commits look again, for instance at a store that was closed.
+    pub(crate) fn wake(&self) {
+        self.changed.notify_waiters();
+    }
+}

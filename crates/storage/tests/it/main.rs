@@ -1,0 +1,10 @@
+//! What every engine must do, over each of them; and what the embedded one does when the world
+//! around it fails.
+
+mod conformance;
+mod directory;
+mod failures;
+mod harness;
+mod model;
+mod power_loss;
+mod pressure;
