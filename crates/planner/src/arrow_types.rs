@@ -53,7 +53,9 @@ pub fn data_type_of(sql_type: &SqlType) -> DataType {
         SqlType::BigInt => DataType::Int64,
         SqlType::Real => DataType::Float32,
         SqlType::Double => DataType::Float64,
-        SqlType::Numeric(Some((precision, scale))) => DataType::Decimal128(*precision, *scale as i8),
+        SqlType::Numeric(Some((precision, scale))) => {
+            DataType::Decimal128(*precision, *scale as i8)
+        }
         SqlType::Numeric(None) => NUMERIC_ANY,
         SqlType::Text
         | SqlType::Varchar(_)
@@ -94,7 +96,10 @@ pub fn field_of(name: &str, sql_type: &SqlType, nullable: bool) -> Field {
 
 /// The metadata that says a field's SQL type.
 pub fn metadata_of(sql_type: &SqlType) -> HashMap<String, String> {
-    HashMap::from([(TYPE_KEY.to_owned(), format!("{}:{}", sql_type.oid(), sql_type.typmod()))])
+    HashMap::from([(
+        TYPE_KEY.to_owned(),
+        format!("{}:{}", sql_type.oid(), sql_type.typmod()),
+    )])
 }
 
 /// The SQL type of a field: what its metadata says, else the first type of its Arrow type.
@@ -114,7 +119,10 @@ pub fn sql_type_of(field: &Field) -> SqlType {
 fn carries(data_type: &DataType, sql_type: &SqlType) -> bool {
     match sql_type {
         SqlType::Numeric(_) => {
-            matches!(data_type, DataType::Decimal128(..) | DataType::Decimal256(..))
+            matches!(
+                data_type,
+                DataType::Decimal128(..) | DataType::Decimal256(..)
+            )
         }
         SqlType::Array(_) => matches!(data_type, DataType::List(_)),
         _ => data_type_of(sql_type) == *data_type,

@@ -52,19 +52,25 @@ fn report_of_shared(error: &DataFusionError) -> Report {
         DataFusionError::ArrowError(inner, _) => report_of_arrow_ref(inner),
         DataFusionError::ResourcesExhausted(text) => out_of_memory(text),
         DataFusionError::SchemaError(schema, _) => schema_report(schema),
-        DataFusionError::NotImplemented(text) => {
-            Report::unsupported(format!("this form of query is not supported: {}", first_line(text)))
-        }
-        DataFusionError::Plan(text) => {
-            Report::unsupported(format!("this form of query is not supported: {}", first_line(text)))
-        }
+        DataFusionError::NotImplemented(text) => Report::unsupported(format!(
+            "this form of query is not supported: {}",
+            first_line(text)
+        )),
+        DataFusionError::Plan(text) => Report::unsupported(format!(
+            "this form of query is not supported: {}",
+            first_line(text)
+        )),
         DataFusionError::Execution(text) => execution_report(text),
         DataFusionError::IoError(inner) if inner.kind() == std::io::ErrorKind::StorageFull => {
-            Report::error(codes::DISK_FULL, "no space left for temporary files of a query")
+            Report::error(
+                codes::DISK_FULL,
+                "no space left for temporary files of a query",
+            )
         }
-        DataFusionError::IoError(inner) => {
-            Report::error(codes::IO_ERROR, format!("temporary file of a query: {inner}"))
-        }
+        DataFusionError::IoError(inner) => Report::error(
+            codes::IO_ERROR,
+            format!("temporary file of a query: {inner}"),
+        ),
         other => Report::internal(first_line(&other.to_string()).to_owned()),
     }
 }
@@ -95,9 +101,10 @@ fn report_of_arrow_ref(error: &ArrowError) -> Report {
             Report::error(codes::NUMERIC_VALUE_OUT_OF_RANGE, "numeric field overflow")
         }
         ArrowError::MemoryError(text) => out_of_memory(text),
-        ArrowError::CastError(text) => {
-            Report::error(codes::NUMERIC_VALUE_OUT_OF_RANGE, first_line(text).to_owned())
-        }
+        ArrowError::CastError(text) => Report::error(
+            codes::NUMERIC_VALUE_OUT_OF_RANGE,
+            first_line(text).to_owned(),
+        ),
         other => Report::internal(first_line(&other.to_string()).to_owned()),
     }
 }

@@ -17,14 +17,14 @@ use std::sync::Arc;
 
 use arrow::datatypes::FieldRef;
 use datafusion::common::Result as DfResult;
+use datafusion::common::config::ConfigOptions;
 use datafusion::logical_expr::{
     AggregateUDF, ColumnarValue, ScalarFunctionArgs, ScalarUDF, Volatility, WindowUDF,
 };
-use datafusion::common::config::ConfigOptions;
 use tessera_types::{Report, SqlType, Value};
 
-pub use choose::{Choice, Chosen};
 pub(crate) use choose::describe;
+pub use choose::{Choice, Chosen};
 
 /// What an argument of an overload may be.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,7 +116,8 @@ pub struct WindowOverload {
 pub type RowIterator = Box<dyn Iterator<Item = Result<Vec<Value>, Report>> + Send>;
 
 /// Makes the rows of a set-returning function from its (already cast) arguments.
-pub type RowSource = Arc<dyn Fn(&[Value], &ConfigOptions) -> Result<RowIterator, Report> + Send + Sync>;
+pub type RowSource =
+    Arc<dyn Fn(&[Value], &ConfigOptions) -> Result<RowIterator, Report> + Send + Sync>;
 
 /// One overload of a set-returning function (`FROM name(…)`, or in a select list).
 #[derive(Clone)]
@@ -210,7 +211,10 @@ impl Scalar {
     }
 
     fn finish(self) -> Arc<ScalarOverload> {
-        let Scalar { mut overload, kernel } = self;
+        let Scalar {
+            mut overload,
+            kernel,
+        } = self;
         overload.udf = kernel::udf_of(&overload, kernel);
         Arc::new(overload)
     }
@@ -229,28 +233,43 @@ impl FunctionRegistry {
 
     /// Adds a scalar function that is a DataFusion function already (also asynchronous ones).
     pub fn scalar_overload(&mut self, overload: Arc<ScalarOverload>) {
-        self.scalars.entry(overload.name.clone()).or_default().push(overload);
+        self.scalars
+            .entry(overload.name.clone())
+            .or_default()
+            .push(overload);
     }
 
     /// Adds an operator made of a kernel; its name is the symbol.
     pub fn operator(&mut self, scalar: Scalar) {
         let overload = scalar.finish();
-        self.operators.entry(overload.name.clone()).or_default().push(overload);
+        self.operators
+            .entry(overload.name.clone())
+            .or_default()
+            .push(overload);
     }
 
     /// Adds an aggregate function.
     pub fn aggregate(&mut self, overload: AggregateOverload) {
-        self.aggregates.entry(overload.name.clone()).or_default().push(Arc::new(overload));
+        self.aggregates
+            .entry(overload.name.clone())
+            .or_default()
+            .push(Arc::new(overload));
     }
 
     /// Adds a window function.
     pub fn window(&mut self, overload: WindowOverload) {
-        self.windows.entry(overload.name.clone()).or_default().push(Arc::new(overload));
+        self.windows
+            .entry(overload.name.clone())
+            .or_default()
+            .push(Arc::new(overload));
     }
 
     /// Adds a set-returning function.
     pub fn set_returning(&mut self, overload: SetOverload) {
-        self.sets.entry(overload.name.clone()).or_default().push(Arc::new(overload));
+        self.sets
+            .entry(overload.name.clone())
+            .or_default()
+            .push(Arc::new(overload));
     }
 
     /// Says how casts are made that DataFusion's own cast does differently.
@@ -344,7 +363,11 @@ impl FunctionRegistry {
                 volatility: Volatility::Immutable,
             });
         }
-        all.sort_by(|a, b| a.name.cmp(&b.name).then(a.arguments.len().cmp(&b.arguments.len())));
+        all.sort_by(|a, b| {
+            a.name
+                .cmp(&b.name)
+                .then(a.arguments.len().cmp(&b.arguments.len()))
+        });
         all
     }
 }
@@ -389,3 +412,35 @@ impl From<SqlType> for Returns {
         Returns::Exact(sql_type)
     }
 }
+
+pub(crate) use kernel::result_field;
+
+/// Chooses among an operator's overloads; one literal without type has the other side's type.
+pub(crate) fn choose_operator(
+    overloads: &[Arc<ScalarOverload>],
+    given: &[SqlType],
+) -> Result<Chosen<Arc<ScalarOverload>>, choose::NoChoice> {
+    if let [left, right] = given {
+        let same = match (left, right) {
+            (SqlType::Unknown, known) | (known, SqlType::Unknown) if *known != SqlType::Unknown => {
+                Some(known)
+            }
+            _ => None,
+        };
+        if let Some(known) = same {
+            let both = [known.clone(), known.clone()];
+            let exact = choose::choose(overloads, &both).ok().filter(|chosen| {
+                chosen
+                    .argument_types
+                    .iter()
+                    .all(|t| coercion::same_base(t, known))
+            });
+            if let Some(chosen) = exact {
+                return Ok(chosen);
+            }
+        }
+    }
+    choose::choose(overloads, given)
+}
+
+pub(crate) use choose::{NoChoice, choose};

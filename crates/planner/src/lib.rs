@@ -5,6 +5,8 @@
 //! - `statement`: the kinds of statements, by who executes them.
 //! - `arrow_types`: which Arrow type carries which SQL type, in both directions.
 //! - `functions`: the registry of functions and operators and how an overload is chosen.
+//! - `scalar`: SQL values in and out of DataFusion's scalars.
+//! - `ddl`, `short_path`: typed definition statements, and the plans of point statements.
 //! - `bind`: names, types and clauses of a query to a DataFusion logical plan.
 //! - `join_order`: orders inner joins by estimated sizes, which DataFusion does not.
 //! - `errors`: DataFusion's errors as reports with an SQLSTATE.
@@ -21,10 +23,14 @@
 
 pub mod arrow_types;
 pub mod bind;
+pub mod ddl;
+pub mod dml;
 pub mod errors;
 pub mod functions;
 pub mod join_order;
 pub mod parse;
+pub mod scalar;
+pub mod short_path;
 pub mod statement;
 
 pub use parse::{parse, parse_expression, parse_type_name};

@@ -17,6 +17,8 @@ pub struct Parsed {
     pub text: Arc<str>,
     /// Where `text` begins in the whole text: characters before it.
     pub offset: u32,
+    /// Characters before each line of the whole text, to which positions in errors refer.
+    pub lines: Arc<[u32]>,
 }
 
 /// A statement by kind.
@@ -57,7 +59,10 @@ pub enum Statement {
     /// UNLISTEN channel, or all with `None`.
     Unlisten(Option<String>),
     /// NOTIFY channel with a payload.
-    Notify { channel: String, payload: Option<String> },
+    Notify {
+        channel: String,
+        payload: Option<String>,
+    },
     /// LOCK TABLE.
     Lock(Arc<LockTables>),
     /// ANALYZE, VACUUM, CHECKPOINT, REINDEX, CLUSTER: upkeep.
@@ -142,7 +147,11 @@ pub enum IsolationLevel {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Setting {
     /// `SET [SESSION | LOCAL] name = values`; several values are a list, as in `search_path`.
-    Set { name: String, values: SettingValue, local: bool },
+    Set {
+        name: String,
+        values: SettingValue,
+        local: bool,
+    },
     /// `SHOW name`.
     Show(String),
     /// `SHOW ALL`.
@@ -251,7 +260,10 @@ pub enum Maintenance {
     /// ANALYZE of some tables, or of all.
     Analyze(Vec<ast::ObjectName>),
     /// VACUUM of some tables, or of all; `analyze` as said.
-    Vacuum { tables: Vec<ast::ObjectName>, analyze: bool },
+    Vacuum {
+        tables: Vec<ast::ObjectName>,
+        analyze: bool,
+    },
     /// CHECKPOINT.
     Checkpoint,
     /// REINDEX, CLUSTER: nothing to do in this storage.
@@ -281,9 +293,9 @@ impl Statement {
     pub fn verb(&self) -> &'static str {
         match self {
             Statement::Query(_) => "SELECT",
-            Statement::Write(statement) | Statement::Copy(statement) | Statement::Ddl(statement) => {
-                verb_of(statement)
-            }
+            Statement::Write(statement)
+            | Statement::Copy(statement)
+            | Statement::Ddl(statement) => verb_of(statement),
             Statement::CreateTableAs(_) => "SELECT",
             Statement::Explain(_) => "EXPLAIN",
             Statement::Transaction(control) => match control {

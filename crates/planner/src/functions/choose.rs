@@ -115,7 +115,11 @@ where
     }
     if candidates.len() > 1 {
         keep_best(&mut candidates, |c| {
-            c.types.iter().zip(given).filter(|(t, g)| same_base(t, g) || is_preferred(t)).count()
+            c.types
+                .iter()
+                .zip(given)
+                .filter(|(t, g)| same_base(t, g) || is_preferred(t))
+                .count()
         });
     }
     if candidates.len() > 1 && given.contains(&SqlType::Unknown) {
@@ -143,7 +147,10 @@ where
 }
 
 /// Keeps the candidates with the highest score.
-fn keep_best<T>(candidates: &mut Vec<Candidate<'_, T>>, score: impl Fn(&Candidate<'_, T>) -> usize) {
+fn keep_best<T>(
+    candidates: &mut Vec<Candidate<'_, T>>,
+    score: impl Fn(&Candidate<'_, T>) -> usize,
+) {
     let best = candidates.iter().map(&score).max().unwrap_or(0);
     candidates.retain(|candidate| score(candidate) == best);
 }
@@ -203,7 +210,12 @@ fn candidate<'a, T: Choice, O>(
             types.push(wanted);
         }
     }
-    Some(Candidate { overload, types, element, exact })
+    Some(Candidate {
+        overload,
+        types,
+        element,
+        exact,
+    })
 }
 
 /// Chooses by the category that the untyped literals should have.
@@ -214,7 +226,10 @@ fn resolve_unknown<O>(candidates: &mut Vec<Candidate<'_, O>>, given: &[SqlType])
         && known.iter().all(|t| same_base(t, first))
     {
         let same = |c: &Candidate<'_, O>| {
-            c.types.iter().zip(given).all(|(t, g)| *g != SqlType::Unknown || same_base(t, first))
+            c.types
+                .iter()
+                .zip(given)
+                .all(|(t, g)| *g != SqlType::Unknown || same_base(t, first))
         };
         if candidates.iter().any(same) {
             candidates.retain(same);

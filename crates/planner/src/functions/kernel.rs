@@ -70,16 +70,24 @@ pub(crate) fn result_field(
         Returns::Exact(sql_type) => sql_type.clone(),
         Returns::Element => {
             // A decimal keeps its scale: take the argument's own field where there is one.
-            let own = arguments.iter().zip(fields).find(|(a, _)| **a == Argument::AnyElement);
+            let own = arguments
+                .iter()
+                .zip(fields)
+                .find(|(a, _)| **a == Argument::AnyElement);
             if let Some((_, field)) = own {
-                return Ok(Arc::new(field.as_ref().clone().with_name(name).with_nullable(true)));
+                return Ok(Arc::new(
+                    field.as_ref().clone().with_name(name).with_nullable(true),
+                ));
             }
             element()
         }
         Returns::Array => SqlType::Array(Box::new(element())),
-        Returns::Computed(compute) => {
-            compute(&fields.iter().map(|field| sql_type_of(field)).collect::<Vec<_>>())
-        }
+        Returns::Computed(compute) => compute(
+            &fields
+                .iter()
+                .map(|field| sql_type_of(field))
+                .collect::<Vec<_>>(),
+        ),
         Returns::Field(compute) => return compute(fields),
     };
     Ok(Arc::new(field_of(name, &sql_type, true)))

@@ -1,0 +1,1 @@
+//! Orders inner joins by estimated sizes, which DataFusion does not.
