@@ -6,6 +6,7 @@
 //! - `row_ids`: hidden row numbers of tables without a primary key.
 //! - `write`: [`Writer`]: insert, update, delete of one row with all its index entries.
 //! - `scan`: rows of a table, or of an index range, in batches.
+//! - `check`: compares the indexes of a table with its rows.
 //! - `build`: fills an index, moves rows to new storage, checks constraints of existing rows.
 //!
 //! # Invariants
@@ -19,6 +20,7 @@
 //! relation locks of statements.
 
 mod build;
+mod check;
 mod error;
 mod layout;
 mod row_ids;
@@ -27,6 +29,7 @@ mod table;
 mod write;
 
 pub use build::{Rebuild, build_index, check_not_null};
+pub use check::check_table;
 pub use error::{Result, TableError};
 pub use layout::{Bounds, EntryRef, index_range, key_range, rows_range};
 pub use row_ids::RowIds;

@@ -1,0 +1,6 @@
+//! The row model over both engines.
+
+mod locking;
+mod model;
+mod rebuild;
+mod world;
