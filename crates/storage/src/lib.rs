@@ -47,5 +47,6 @@ pub use memory::{MemoryControl, MemoryOptions, open_memory, open_memory_with};
 pub use range::{KeyRange, KeySpace, prefix_end};
 pub use statistics::{SnapshotStatistics, StoreStatistics};
 pub use store::{
-    Key, Mode, Row, Run, RunId, RunScan, RunWriter, Scan, ScanOptions, Snapshot, Store, Val,
+    Key, Mode, Row, Run, RunEntry, RunId, RunScan, RunWriter, Scan, ScanOptions, Snapshot, Store,
+    Val,
 };

@@ -23,6 +23,9 @@ pub type Val = Bytes;
 /// A key and its value, as scans give them.
 pub type Row = (Key, Val);
 
+/// A key and what a run does to it.
+pub type RunEntry = (Key, Write);
+
 /// How much of a range a scan gives, and in which order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScanOptions {
@@ -128,7 +131,7 @@ pub trait Run: Send + Sync {
 /// A scan of a run under way.
 pub trait RunScan: Send {
     /// The next writes, never an empty batch; `None` at the end.
-    fn next_batch(&mut self) -> Deferred<'_, Result<Option<Vec<(Key, Write)>>, StoreError>>;
+    fn next_batch(&mut self) -> Deferred<'_, Result<Option<Vec<RunEntry>>, StoreError>>;
 }
 
 /// Whether the store takes writes.

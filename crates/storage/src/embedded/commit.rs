@@ -315,10 +315,9 @@ fn newest_after(
     // Of one commit's runs the later one counts, so both lists are read newest first.
     let pending = pending.iter().rev().map(|(version, run)| (*version, run));
     for (version, run) in published.chain(pending) {
-        if version > since && newest.is_none_or(|(newest, _)| version > newest) {
-            if let Some(write) = run.get(space, key)? {
-                newest = Some((version, exists_in(&write)));
-            }
+        let is_newer = version > since && newest.is_none_or(|(newest, _)| version > newest);
+        if is_newer && let Some(write) = run.get(space, key)? {
+            newest = Some((version, exists_in(&write)));
         }
     }
     Ok(newest)

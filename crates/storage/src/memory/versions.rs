@@ -132,10 +132,9 @@ impl Versions {
     pub(crate) fn as_of(&self, at: Version) -> Versions {
         let mut chains = BTreeMap::new();
         for (key, chain) in &self.chains {
-            if let Some(entry) = chain.iter().find(|(version, _)| *version <= at) {
-                if entry.1.is_some() {
-                    chains.insert(key.clone(), Chain::from_iter([entry.clone()]));
-                }
+            let entry = chain.iter().find(|(version, _)| *version <= at);
+            if let Some(entry) = entry.filter(|(_, value)| value.is_some()) {
+                chains.insert(key.clone(), Chain::from_iter([entry.clone()]));
             }
         }
         Versions { chains }

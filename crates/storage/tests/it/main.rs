@@ -1,5 +1,6 @@
 //! What every engine must do, over each of them; and what the embedded one does when the world
 //! around it fails.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod conformance;
 mod directory;

@@ -91,12 +91,6 @@ impl LsmBase {
             .compact(Arc::new(Leveled::default()), watermark);
         done.map_err(|error| store_error("compact the base in", &self.dir, error.into()))
     }
-
-    /// Journals on disk, and whether the only one is empty; both are what this file promises.
-    #[cfg(test)]
-    fn journals(&self) -> usize {
-        self.db.journal_count()
-    }
 }
 
 fn space_options() -> KeyspaceCreateOptions {
