@@ -17,10 +17,13 @@
 //!
 //! # Map
 //! - `options`: what an engine and a session are opened with.
-//! - `engine`: [`Engine`]: opening, closing, health, the list of sessions.
+//! - `engine`: [`Engine`]: opening, closing, health; `background`: its tasks.
+//! - `activity`: the open sessions, cancelling, connection limits.
 //! - `session`: [`Session`]: statements, transactions, prepared statements, cursors.
 //! - `settings`: the registry behind SET and SHOW.
-//! - `scram`, `users`: password verifiers, who may log in.
+//! - `scram`, `users`, `role_statement`: password verifiers, who may log in.
+//! - `privileges`: what an ordinary user may do.
+//! - `lexer`, `fingerprint`: recognizes a statement that was seen before with other literals.
 //! - `result`: collected results, for callers that do not stream.
 //!
 //! # Invariants
@@ -31,16 +34,29 @@
 //! # Not here
 //! Sockets, wire formats, configuration files, signals.
 
+mod activity;
+mod background;
 mod engine;
+mod fingerprint;
+mod lexer;
 mod options;
+mod privileges;
 mod result;
+mod role_statement;
 pub mod scram;
 mod session;
+mod settings;
 mod users;
 
+pub use activity::{CancelHandle, SessionInfo};
 pub use engine::{Engine, Health};
-pub use options::{EngineOptions, SessionOptions, StoreKind};
+pub use options::{ADMIN, DATABASE, EngineOptions, SessionOptions, StoreKind};
 pub use result::ResultSet;
-pub use session::{CancelHandle, Session, SessionInfo, TransactionStatus};
+pub use session::{
+    CopyIn, CopyOut, Outcome, Portal, PortalStep, PreparedStatement, Rows, Session,
+    SourceStatement, TransactionStatus,
+};
+pub use tessera_executor::{CommandTag, RowBatch};
+pub use tessera_planner::ColumnInfo;
 pub use tessera_types::{Report, Value};
 pub use users::{UserInfo, Users};

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use tessera_environment::Environment;
 
@@ -18,6 +17,8 @@ pub enum StoreKind {
     /// Log, memory and LSM in the data directory.
     #[default]
     Embedded,
+    /// The same, with a base made for simulated disks: all files go through the environment.
+    Simulated,
     /// In memory only; for tests and for programs that need no durability.
     Memory,
 }
@@ -46,8 +47,6 @@ pub struct EngineOptions {
     pub sessions_max: usize,
     /// Of these, how many only administrators may use.
     pub sessions_reserved: usize,
-    /// Time between two checks whether a checkpoint is due.
-    pub checkpoint_interval: Duration,
     /// Defaults of session settings that differ from the built-in ones.
     pub setting_defaults: Vec<(String, String)>,
 }
@@ -65,7 +64,6 @@ impl Default for EngineOptions {
             query_threads: 0,
             sessions_max: 100,
             sessions_reserved: 3,
-            checkpoint_interval: Duration::from_secs(1),
             setting_defaults: Vec::new(),
         }
     }

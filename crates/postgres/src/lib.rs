@@ -1,99 +1,37 @@
-//! The PostgreSQL wire protocol over the engine facade.
+//! The PostgreSQL wire protocol (version 3.0) over the engine facade.
+//!
+//! # Map
+//! - `server`: [`Server`]: the listener, one task per connection, shutdown.
+//! - `options`: what the port is opened with.
+//! - `startup`: from the first byte to a session: TLS, start-up message, authentication.
+//! - `scram`: the SCRAM-SHA-256 exchange; `throttle`: failed logins by address.
+//! - `connection`: the loop of a logged-in client; `simple`, `extended`, `copy`: its messages.
+//! - `wire`: the socket with its two buffers; `frontend`: messages read, checked strictly;
+//!   `backend`: messages written; `values`: parameters and rows.
+//!
+//! # Invariants
+//! 1. Everything that has arrived is handled before the socket is asked again, and answers leave
+//!    in one write: at the end of what has arrived, when a buffer is full, before a wait.
+//! 2. Nothing is allocated because a client announced a length.
+//! 3. Both buffers are bounded; a client that does not read is cut off.
+//! 4. A panic of one connection ends that connection only.
+//!
+//! # Not here
+//! SQL, transactions, settings, prepared statements, portals: all `engine`.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+mod backend;
+mod connection;
+mod copy;
+mod extended;
+mod frontend;
+mod options;
+mod scram;
+mod server;
+mod simple;
+mod startup;
+mod throttle;
+mod values;
+mod wire;
 
-use tessera_engine::Engine;
-
-/// How clients prove who they are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Authentication {
-    /// SCRAM-SHA-256.
-    #[default]
-    Scram,
-    /// No proof at all; for loopback addresses only.
-    Trust,
-}
-
-/// What the PostgreSQL port is opened with.
-#[derive(Clone)]
-pub struct ServerOptions {
-    /// Address to listen on; port 0 for a free one.
-    pub address: SocketAddr,
-    /// How clients prove who they are.
-    pub authentication: Authentication,
-    /// Certificate and key, for TLS.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// Refuse connections without TLS.
-    pub tls_required: bool,
-    /// Time from connecting to being logged in.
-    pub login_timeout: Duration,
-    /// Time a client may take to accept a buffer full of answers.
-    pub write_timeout: Duration,
-    /// Connections at one time, with those that are still logging in.
-    pub connections_max: usize,
-    /// Longest message of a logged-in client, bytes.
-    pub message_bytes_max: usize,
-}
-
-impl ServerOptions {
-    /// The defaults on an address.
-    pub fn on(address: SocketAddr) -> ServerOptions {
-        ServerOptions {
-            address,
-            authentication: Authentication::Scram,
-            tls: None,
-            tls_required: false,
-            login_timeout: Duration::from_secs(30),
-            write_timeout: Duration::from_secs(60),
-            connections_max: 1_000,
-            message_bytes_max: 256 << 20,
-        }
-    }
-}
-
-/// Why the port could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServeError {
-    /// The address is taken or not allowed.
-    #[error("cannot listen on {address}")]
-    Bind {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// `trust` on an address that others can reach.
-    #[error("authentication \"trust\" is refused on {address}, which is not a loopback address")]
-    TrustNotLocal {
-        /// The address.
-        address: SocketAddr,
-    },
-    /// TLS required without certificate.
-    #[error("TLS is required, but no certificate is configured")]
-    NoCertificate,
-}
-
-/// The open PostgreSQL port.
-pub struct Server {
-    address: SocketAddr,
-}
-
-impl Server {
-    /// Opens the port and serves it in the background.
-    pub async fn start(_engine: Engine, _options: ServerOptions) -> Result<Server, ServeError> {
-        todo!()
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Takes no more clients, ends idle sessions with 57P01, waits for running statements until
-    /// the deadline, then ends them too.
-    pub async fn stop(self, _deadline: Duration) {}
-}
+pub use options::{Authentication, ServeError, ServerOptions};
+pub use server::Server;

@@ -10,8 +10,6 @@ use super::value::Kind;
 pub(crate) enum Access {
     /// Every user, for the own session.
     User,
-    /// Administrators, for the own session.
-    Admin,
     /// Nobody; it tells a fact.
     Fixed,
 }

@@ -19,7 +19,6 @@ mod effective;
 mod store;
 mod value;
 
-pub(crate) use definitions::{Access, DEFINITIONS, Definition, find};
 pub(crate) use effective::Effective;
 pub(crate) use store::{SessionSettings, TransactionCharacteristics};
-pub(crate) use value::parse_isolation;
+pub(crate) use value::{parse_isolation, quote_element};

@@ -131,22 +131,32 @@ pub(crate) fn canonical(definition: &Definition, text: &str) -> Result<String, R
             .parse(text)
             .map(|style| style.to_string())
             .ok_or_else(|| invalid(definition, text)),
-        Kind::TimeZone => TimeZone::parse(zone_text(text).as_ref())
+        Kind::TimeZone => parse_zone(text)
             .map(|zone| zone.to_string())
             .ok_or_else(|| invalid(definition, text)),
     }
 }
 
-/// `SET TIME ZONE INTERVAL '+00:00' HOUR TO MINUTE`, `LOCAL` and `DEFAULT` mean a zone too.
-fn zone_text(text: &str) -> Cow<'_, str> {
+/// A zone in any form that SET TIME ZONE takes: a name, a number of hours east of Greenwich,
+/// `INTERVAL '+02:00' HOUR TO MINUTE`, LOCAL, DEFAULT.
+pub(crate) fn parse_zone(text: &str) -> Option<TimeZone> {
     if text.eq_ignore_ascii_case("local") || text.eq_ignore_ascii_case("default") {
-        return Cow::Borrowed("UTC");
+        return Some(TimeZone::UTC);
     }
-    let Some(rest) = text.get(..8).filter(|word| word.eq_ignore_ascii_case("interval")) else {
-        return Cow::Borrowed(text);
-    };
-    let inner = text[rest.len()..].split('\'').nth(1).unwrap_or_default();
-    Cow::Owned(format!("<{inner}>{inner}").replace("<", "").split('>').next_back().unwrap_or(inner).to_owned())
+    if let Ok(hours) = text.parse::<f64>() {
+        let seconds = hours * 3600.0;
+        return (seconds.abs() < 57_600.0).then_some(TimeZone::Fixed(seconds as i32));
+    }
+    if text.get(..8).is_some_and(|word| word.eq_ignore_ascii_case("interval")) {
+        let offset = text.split('\'').nth(1)?.trim();
+        // In names the sign is POSIX's, west of Greenwich; in an interval it is not.
+        let turned = match offset.strip_prefix('-') {
+            Some(offset) => format!("+{offset}"),
+            None => format!("-{}", offset.trim_start_matches('+')),
+        };
+        return TimeZone::from_name(&turned);
+    }
+    TimeZone::from_name(text)
 }
 
 /// A value as SHOW prints it: times and sizes in the largest unit that fits.
@@ -375,6 +385,9 @@ mod tests {
         check("DateStyle", "german", Ok("German, DMY"));
         check("application_name", "caf\u{e9}", Ok("caf?"));
         check("TimeZone", "Mars/Olympus", Err("22023"));
+        check("TimeZone", "europe/berlin", Ok("Europe/Berlin"));
+        check("TimeZone", "INTERVAL '+02:00' HOUR TO MINUTE", Ok("<+02>-02"));
+        check("TimeZone", "-7", Ok("<-07>+07"));
         check("search_path", "a, \"B c\"", Ok("a, \"B c\""));
         check("search_path", "a,,b", Err("22023"));
     }

@@ -1,0 +1,347 @@
+//! Running one statement; cancelling and timeouts; rows and COPY.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use tessera_executor::{CommandTag, RowBatch, RowStream, StatementContext};
+use tessera_planner::{ColumnInfo, Parsed, Statement};
+use tessera_types::{Report, SqlType, Value, codes};
+use tokio::time::Instant;
+
+use super::Session;
+use super::statement::{Body, Plan, PreparedStatement};
+use crate::activity::StopReason;
+
+/// What running a statement gave.
+pub enum Outcome {
+    /// There was nothing to run.
+    Empty,
+    /// No rows.
+    Command(CommandTag),
+    /// Rows; ask for them by [`Session::next_rows`].
+    Rows(Rows),
+    /// COPY … FROM STDIN waits for data.
+    CopyIn(CopyIn),
+    /// COPY … TO STDOUT gives data.
+    CopyOut(CopyOut),
+}
+
+impl Outcome {
+    pub(super) fn command(tag: &'static str) -> Outcome {
+        Outcome::Command(CommandTag::new(tag))
+    }
+
+    /// One column of text, as SHOW answers.
+    pub(super) fn texts(column: &str, verb: &'static str, values: Vec<String>) -> Outcome {
+        let columns = text_columns(&[column]);
+        let rows = values.into_iter().map(|value| vec![Value::text(value)]).collect();
+        Outcome::values(columns, verb, rows)
+    }
+
+    pub(super) fn values(
+        columns: Arc<[ColumnInfo]>,
+        verb: &'static str,
+        rows: Vec<Vec<Value>>,
+    ) -> Outcome {
+        let batch = RowBatch::from_values(rows, columns.len());
+        Outcome::Rows(Rows { stream: RowStream::ready(columns, verb, batch), counted: false })
+    }
+}
+
+impl std::fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Outcome::Empty => f.write_str("Empty"),
+            Outcome::Command(tag) => write!(f, "Command({tag})"),
+            Outcome::Rows(_) => f.write_str("Rows"),
+            Outcome::CopyIn(_) => f.write_str("CopyIn"),
+            Outcome::CopyOut(_) => f.write_str("CopyOut"),
+        }
+    }
+}
+
+/// Columns of type text, of the session's own statements.
+pub(super) fn text_columns(names: &[&str]) -> Arc<[ColumnInfo]> {
+    names
+        .iter()
+        .map(|name| ColumnInfo {
+            name: (*name).to_owned(),
+            sql_type: SqlType::Text,
+            table: None,
+            column: 0,
+        })
+        .collect()
+}
+
+/// Rows that are still to come. Dropping it ends the query.
+pub struct Rows {
+    stream: RowStream,
+    /// Whether the tag tells the number of rows.
+    counted: bool,
+}
+
+impl Rows {
+    pub(super) fn new(stream: RowStream, counted: bool) -> Rows {
+        Rows { stream, counted }
+    }
+
+    /// The columns of every batch.
+    pub fn columns(&self) -> &Arc<[ColumnInfo]> {
+        self.stream.columns()
+    }
+
+    /// The tag for the end, when so many rows were returned.
+    pub fn tag(&self, rows: u64) -> CommandTag {
+        let tag = self.stream.tag(rows);
+        if self.counted { tag } else { CommandTag { rows: None, ..tag } }
+    }
+}
+
+/// A running COPY … FROM STDIN.
+pub struct CopyIn {
+    copy: tessera_executor::CopyIn,
+}
+
+impl CopyIn {
+    /// Whether the data is in binary format, and how many columns it has.
+    pub fn format(&self) -> (bool, usize) {
+        (self.copy.is_binary(), self.copy.columns())
+    }
+}
+
+/// A running COPY … TO STDOUT.
+pub struct CopyOut {
+    copy: tessera_executor::CopyOut,
+}
+
+impl CopyOut {
+    /// Whether the data is in binary format, and how many columns it has.
+    pub fn format(&self) -> (bool, usize) {
+        (self.copy.is_binary(), self.copy.columns())
+    }
+}
+
+/// What a running statement is stopped by.
+enum Interruption {
+    Timeout,
+    Cancelled,
+}
+
+impl Session {
+    /// Runs a prepared statement. `params` are of the types that it says.
+    ///
+    /// After an error the transaction is where [`Session::fail`] leaves it.
+    pub async fn execute(
+        &mut self,
+        statement: &Arc<PreparedStatement>,
+        params: &Arc<[Value]>,
+    ) -> Result<Outcome, Report> {
+        let result = self.try_execute(statement, params).await;
+        if result.is_err() {
+            self.fail();
+        }
+        result
+    }
+
+    async fn try_execute(
+        &mut self,
+        statement: &Arc<PreparedStatement>,
+        params: &Arc<[Value]>,
+    ) -> Result<Outcome, Report> {
+        match &statement.body {
+            Body::Plan(plan) => self.execute_plan(plan, &statement.text, params).await,
+            Body::Empty => Ok(Outcome::Empty),
+            Body::Declare { declare, query } => {
+                self.check_not_failed()?;
+                self.declare(declare, query, params)
+            }
+            Body::Role(role) => {
+                self.check_not_failed()?;
+                self.start(&statement.text)?;
+                self.execute_role(role).await
+            }
+            Body::Session(parsed) => self.execute_session(parsed, statement).await,
+        }
+    }
+
+    async fn execute_session(
+        &mut self,
+        parsed: &Arc<Parsed>,
+        statement: &PreparedStatement,
+    ) -> Result<Outcome, Report> {
+        self.start(&statement.text)?;
+        if let Statement::Transaction(control) = &parsed.statement {
+            return self.control_transaction(control).await;
+        }
+        self.check_not_failed()?;
+        // EXECUTE and FETCH come back here.
+        Box::pin(self.control(parsed)).await
+    }
+
+    async fn execute_plan(
+        &mut self,
+        plan: &Plan,
+        text: &Arc<str>,
+        params: &Arc<[Value]>,
+    ) -> Result<Outcome, Report> {
+        self.check_not_failed()?;
+        let now = self.now();
+        let txn = self.ensure_transaction(now)?;
+        let session = self.context();
+        let prepared = self.current_plan(plan, &session)?;
+        self.check_privileges(&prepared, &session)?;
+        self.begin_deadline();
+        self.active = true;
+        let started_at = self.transaction.started_at();
+        let context = StatementContext {
+            session,
+            cancel: self.entry.begin(text, now, started_at),
+            txn,
+            params: params.clone(),
+            transaction_micros: started_at,
+            statement_micros: now,
+            notices: self.notices.clone(),
+            view: None,
+        };
+        let executor = self.engine.shared.executor.clone();
+        let outcome = self.guarded(executor.execute(&prepared, &context)).await?;
+        Ok(match outcome {
+            tessera_executor::Outcome::Command(tag) => Outcome::Command(tag),
+            tessera_executor::Outcome::Rows(stream) => {
+                let counted = !matches!(prepared.parsed.statement, Statement::Explain(_));
+                Outcome::Rows(Rows::new(stream, counted))
+            }
+            tessera_executor::Outcome::CopyIn(copy) => Outcome::CopyIn(CopyIn { copy }),
+            tessera_executor::Outcome::CopyOut(copy) => Outcome::CopyOut(CopyOut { copy }),
+        })
+    }
+
+    /// The next rows; `None` at the end.
+    pub async fn next_rows(&mut self, rows: &mut Rows) -> Result<Option<RowBatch>, Report> {
+        let next = async { rows.stream.next().await.transpose() };
+        let result = self.guarded(next).await;
+        if result.is_err() {
+            self.fail();
+        }
+        result
+    }
+
+    /// Data of a COPY FROM, in pieces of any size.
+    pub async fn copy_push(&mut self, copy: &mut CopyIn, data: Bytes) -> Result<(), Report> {
+        // The client's pace is not the statement's: its timeout counts from here.
+        self.begin_deadline();
+        let result = self.guarded(copy.copy.push(data)).await;
+        if result.is_err() {
+            self.fail();
+        }
+        result
+    }
+
+    /// The end of the data.
+    pub async fn copy_finish(&mut self, copy: CopyIn) -> Result<CommandTag, Report> {
+        self.begin_deadline();
+        let result = self.guarded(copy.copy.finish()).await;
+        if result.is_err() {
+            self.fail();
+        }
+        result
+    }
+
+    /// The client gives up; gives the error to answer.
+    pub fn copy_fail(&mut self, copy: CopyIn, message: &str) -> Report {
+        drop(copy);
+        self.fail();
+        Report::error(codes::QUERY_CANCELED, format!("COPY from stdin failed: {message}"))
+    }
+
+    /// The next data of a COPY TO; `None` at the end.
+    pub async fn copy_next(&mut self, copy: &mut CopyOut) -> Result<Option<Bytes>, Report> {
+        let next = async { copy.copy.next().await.transpose() };
+        let result = self.guarded(next).await;
+        if result.is_err() {
+            self.fail();
+        }
+        result
+    }
+
+    /// The tag at the end of a COPY TO.
+    pub fn copy_tag(&self, copy: &CopyOut) -> CommandTag {
+        CommandTag::counted("COPY", copy.copy.rows())
+    }
+
+    /// Tells the world that a statement of the session itself begins.
+    pub(super) fn start(&mut self, text: &Arc<str>) -> Result<(), Report> {
+        let now = self.now();
+        let started_at = match self.transaction.started_at() {
+            0 => now,
+            started_at => started_at,
+        };
+        self.begin_deadline();
+        self.active = true;
+        if self.entry.begin(text, now, started_at).is_cancelled() {
+            return Err(self.interrupted(Interruption::Cancelled));
+        }
+        Ok(())
+    }
+
+    fn begin_deadline(&mut self) {
+        self.deadline = self.effective.statement_timeout.map(|limit| Instant::now() + limit);
+    }
+
+    /// Runs work of a statement until it is done, cancelled, or out of time.
+    ///
+    /// Work that does not wait costs nothing extra: only when its first poll is pending are a
+    /// timer and the cancel token looked at.
+    pub(super) async fn guarded<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, Report>>,
+    ) -> Result<T, Report> {
+        let mut work = pin!(work);
+        let first = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
+        let result = match first {
+            Poll::Ready(result) => result,
+            Poll::Pending => {
+                let token = self.entry.token();
+                let timeout = async {
+                    match self.deadline {
+                        Some(deadline) => tokio::time::sleep_until(deadline).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    result = &mut work => result,
+                    () = token.cancelled() => Err(self.interrupted(Interruption::Cancelled)),
+                    () = timeout => Err(self.interrupted(Interruption::Timeout)),
+                }
+            }
+        };
+        // The executor sees the token, too, but does not know who fired it.
+        result.map_err(|report| match report.code {
+            codes::QUERY_CANCELED if self.entry.reason() == StopReason::Terminate => {
+                Session::termination_report()
+            }
+            _ => report,
+        })
+    }
+
+    fn interrupted(&self, by: Interruption) -> Report {
+        // Work that runs on other threads ends, too.
+        self.entry.stop_statement();
+        match by {
+            Interruption::Timeout => Report::error(
+                codes::QUERY_CANCELED,
+                "canceling statement due to statement timeout",
+            ),
+            Interruption::Cancelled if self.entry.reason() == StopReason::Terminate => {
+                Session::termination_report()
+            }
+            Interruption::Cancelled => {
+                Report::error(codes::QUERY_CANCELED, "canceling statement due to user request")
+            }
+        }
+    }
+}
