@@ -78,10 +78,6 @@ impl Server {
         Ok(server)
     }
 
-    pub(crate) fn postgres(&self) -> SocketAddr {
-        self.postgres
-    }
-
     pub(crate) fn http(&self) -> SocketAddr {
         self.http
     }

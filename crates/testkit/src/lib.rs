@@ -1,1 +1,20 @@
-//! Test support: servers in a folder of their own, leak checks, clients.
+//! Test support: a server in this process, with a folder and ports of its own.
+//!
+//! # Map
+//! - `server`: [`TestServer`]: start, connect, restart, stop.
+//! - `log_lines`: a WARN or ERROR line that no test announced fails the test.
+//! - `bin/crash`: kills a server process under load and compares what is left.
+//! - `bin/reference`: the book's reference pages, written from the code.
+//!
+//! # Invariants
+//! 1. After the last server of the process has stopped, no task of ours is alive.
+//! 2. Nothing outside the server's own folder is touched.
+//!
+//! # Not here
+//! Tests; what they assert.
+
+mod log_lines;
+mod server;
+
+pub use log_lines::{allow_log_line, unexpected_log_lines, watch_log};
+pub use server::{TestOptions, TestServer};

@@ -1,1 +1,0 @@
-//! SQL logic tests over the engine and over the wire.
