@@ -43,6 +43,8 @@ pub(crate) struct Checkpointer {
 #[derive(Default)]
 struct Requests {
     wanted: bool,
+    /// An old view is gone: memory may hold what no snapshot needs any more.
+    sweep: bool,
     stop: bool,
     /// After a failure, not before somebody asks or this much time is over.
     waiting: Option<Duration>,
@@ -53,6 +55,8 @@ struct Requests {
 pub(crate) enum Order {
     /// Checkpoint, and tell these how it went.
     Checkpoint(Vec<Answer>),
+    /// Drop from memory what is no longer needed.
+    Sweep,
     /// End.
     Stop,
 }
@@ -63,6 +67,15 @@ impl Checkpointer {
         let mut requests = self.requests.lock();
         if !requests.wanted {
             requests.wanted = true;
+            self.changed.notify_one();
+        }
+    }
+
+    /// Asks for memory to be looked through.
+    pub(crate) fn request_sweep(&self) {
+        let mut requests = self.requests.lock();
+        if !requests.sweep {
+            requests.sweep = true;
             self.changed.notify_one();
         }
     }
@@ -103,6 +116,9 @@ impl Checkpointer {
                 requests.wanted = false;
                 return Order::Checkpoint(std::mem::take(&mut requests.answers));
             }
+            if std::mem::take(&mut requests.sweep) {
+                return Order::Sweep;
+            }
             match requests.waiting {
                 Some(delay) => {
                     if self.changed.wait_for(&mut requests, delay).timed_out() {
@@ -126,6 +142,11 @@ pub(crate) fn run(core: &Arc<Core>) {
     loop {
         let answers = match core.checkpointer.next() {
             Order::Checkpoint(answers) => answers,
+            Order::Sweep => {
+                relieve(core);
+                core.pressure.wake();
+                continue;
+            }
             Order::Stop => return,
         };
         let outcome = checkpoint(core);
@@ -243,6 +264,8 @@ fn relieve(core: &Core) {
         tracing::warn!(kept_from = %core.views.kept_from(), "gave up the oldest snapshot");
         sweep();
     }
+    core.recent_pinned
+        .store(core.recent.bytes(), Ordering::Relaxed);
 }
 
 impl Core {

@@ -38,6 +38,8 @@ pub(crate) struct Core {
     /// None in safe mode.
     pub(crate) log: Option<Log>,
     pub(crate) recent: Recent,
+    /// Bytes of `recent` that the last sweep could not drop.
+    pub(crate) recent_pinned: AtomicU64,
     pub(crate) views: Views,
     pub(crate) base: Arc<dyn Base>,
     pub(crate) cache: RowCache,

@@ -76,6 +76,7 @@ pub(crate) fn open(
         directory,
         log,
         recent,
+        recent_pinned: AtomicU64::new(0),
         views,
         base,
         runs,

@@ -166,7 +166,9 @@ impl EmbeddedSnapshot {
 
 impl Drop for EmbeddedSnapshot {
     fn drop(&mut self) {
-        self.core.views.close(self.version, &self.view);
+        if self.core.views.close(self.version, &self.view) {
+            self.core.checkpointer.request_sweep();
+        }
     }
 }
 

@@ -130,21 +130,25 @@ impl Views {
         (version, entry.view.clone())
     }
 
-    /// Ends a snapshot.
-    pub(crate) fn close(&self, version: Version, view: &View) {
+    /// Ends a snapshot. Says whether it was the last one over an older base, so that memory may be
+    /// swept.
+    pub(crate) fn close(&self, version: Version, view: &View) -> bool {
         let mut state = self.state.lock();
         let Some(at) = state
             .entries
             .iter()
             .rposition(|entry| entry.view.id == view.id)
         else {
-            return;
+            return false;
         };
+        let before = state.floor();
         state.entries[at].live.close(version);
         let dropped = state.drop_unused(at);
+        let is_risen = state.floor() > before;
         drop(state);
         // Files may be deleted here, outside the lock.
         drop(dropped);
+        is_risen
     }
 
     /// Makes everything up to `version` visible.

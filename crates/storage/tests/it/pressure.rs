@@ -22,6 +22,14 @@ fn small(recent_bytes_max: u64) -> (Environment, Arc<dyn Store>) {
     (env, store)
 }
 
+fn wait_for(condition: impl Fn() -> bool, otherwise: &str) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < deadline, "{otherwise}");
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn a_key_rewritten_often_holds_a_handful_of_versions() {
     let (_env, _simulation, store) = simulated(1);
@@ -56,8 +64,10 @@ fn memory_is_given_back_at_a_checkpoint() {
     // The snapshot is over the old base: it needs everything that came after it.
     assert!(store.statistics().recent_keys >= 1_000);
     drop(held);
-    put_buffered(&store, &["k0-"]);
-    checkpoint(&store);
+    wait_for(
+        || store.statistics().recent_keys == 0,
+        "memory is never given back",
+    );
     let after = store.statistics();
     assert_eq!((after.recent_keys, after.recent_versions), (0, 0));
     assert_eq!(after.recent_bytes, empty.recent_bytes);
@@ -116,11 +126,10 @@ fn a_snapshot_that_pins_too_much_ends_with_a_clear_error() {
     drop((scan, old));
     put(&store, &["a=2"]);
     // A checkpoint under way holds one of its own.
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while store.statistics().snapshots.live > 0 {
-        assert!(Instant::now() < deadline, "a snapshot is never given back");
-        std::thread::yield_now();
-    }
+    wait_for(
+        || store.statistics().snapshots.live == 0,
+        "a snapshot is never given back",
+    );
 }
 
 #[test]

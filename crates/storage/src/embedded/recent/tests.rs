@@ -55,7 +55,7 @@ fn only_what_a_live_snapshot_sees_is_kept() {
         (seen(&recent, "k", 2), seen(&recent, "k", 99)),
         (Some(2), Some(99))
     );
-    views.close(at, &view);
+    assert!(!views.close(at, &view), "it was over the current base");
     put(&recent, &views, "k", 100);
     assert!(recent.sizes().versions <= 2);
     assert_eq!(seen(&recent, "k", 2), None);
