@@ -157,7 +157,6 @@ dynamic! {
     ByGroup "group"
     BySqlstateClass "sqlstate_class"
     ByVersion "version"
-    ByCertificate "name"
 }
 
 macro_rules! metrics {
@@ -278,7 +277,6 @@ metrics! {
 
     // Safety.
     log_records: Family<Counter, Level>, Counter, Count, "tessera_log_records_total", "Records written to the server's log.";
-    cert_expiry: ByCertificate, Gauge, Timestamp, "tessera_cert_expiry_timestamp_seconds", "When a TLS certificate in use expires.";
 }
 
 /// The handles of all metrics.
