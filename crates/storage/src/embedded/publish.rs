@@ -92,9 +92,13 @@ fn publish(core: &Core, slot: Slot) -> Answer {
     if !slot.additions.runs.is_empty() {
         let bytes: u64 = slot.additions.runs.iter().map(|run| run.bytes()).sum();
         core.run_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+    let has_runs = !slot.additions.runs.is_empty();
+    core.views.publish(slot.version, slot.additions);
+    if has_runs {
+        // Only now: a batch that is checked at this moment must find the runs in one place.
         core.sequencer.forget_runs(slot.version);
     }
-    core.views.publish(slot.version, slot.additions);
     core.counters.commits.fetch_add(1, Ordering::Relaxed);
     (slot.answer, CommitOutcome::Committed(slot.version))
 }

@@ -518,3 +518,68 @@ fn readers_beside_writers_never_see_half_a_commit() {
         });
     });
 }
+
+/// Method: threads move one unit between two of a few rows, on the condition that neither was
+/// changed since they were read; some commits are runs, and checkpoints come in between.
+/// Property: no update is lost, so the total stays.
+#[test]
+fn conditions_hold_between_concurrent_commits() {
+    const ROWS_COUNT: usize = 4;
+    check(|store, name| {
+        let names: Vec<String> = (0..ROWS_COUNT).map(|n| format!("r{n}=100")).collect();
+        put(store, &names.iter().map(String::as_str).collect::<Vec<_>>());
+        let conflicts = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for thread in 0..3_usize {
+                let conflicts = &conflicts;
+                scope.spawn(move || {
+                    for n in 0..150 {
+                        let (from, to) = ((n + thread) % ROWS_COUNT, (n * 3 + 1) % ROWS_COUNT);
+                        if from == to {
+                            continue;
+                        }
+                        let snapshot = store.snapshot();
+                        let read = |n: usize| -> i64 {
+                            get(&snapshot, &format!("r{n}")).unwrap().parse().unwrap()
+                        };
+                        let (a, b) = (read(from) - 1, read(to) + 1);
+                        let mut batch = batch(&[&format!("r{from}={a}"), &format!("r{to}={b}")]);
+                        let since = snapshot.version();
+                        batch.must_be_unchanged = batch
+                            .writes
+                            .iter()
+                            .map(|(space, key, _)| (*space, key.clone(), since))
+                            .collect();
+                        batch.durability = tessera_storage::Durability::Buffered;
+                        let run = (n % 3 == 0).then(|| {
+                            let mut writer = store.begin_run().unwrap();
+                            for (space, key, write) in batch.writes.drain(..) {
+                                writer.add(space, key, write).unwrap();
+                            }
+                            writer.finish().unwrap()
+                        });
+                        batch.runs = run.iter().map(|run| run.id()).collect();
+                        if let CommitOutcome::Aborted(error) = commit(store, batch) {
+                            assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
+                            conflicts.fetch_add(1, Ordering::Relaxed);
+                        }
+                        if n % 50 == 0 {
+                            checkpoint(store);
+                        }
+                    }
+                });
+            }
+        });
+        let found = rows(
+            &store.snapshot(),
+            ROWS,
+            KeyRange::all(),
+            ScanOptions::default(),
+        );
+        let total: i64 = found
+            .iter()
+            .map(|(_, v)| std::str::from_utf8(v).unwrap().parse::<i64>().unwrap())
+            .sum();
+        assert_eq!(total, 100 * ROWS_COUNT as i64, "{name}");
+    });
+}
