@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 use parking_lot::{Condvar, Mutex};
+use tessera_telemetry::metrics;
 use tessera_types::Version;
 
 use crate::embedded::base::Change;
@@ -202,6 +203,10 @@ pub(crate) fn checkpoint(core: &Arc<Core>) -> Result<(), StoreError> {
             counters
                 .checkpoint_last_ms
                 .store(took.as_millis() as u64, Ordering::Relaxed);
+            metrics().checkpoint_duration.record(took);
+            metrics()
+                .checkpoint_last
+                .set(core.env.clock.unix_micros() as f64 / 1e6);
         }
         Ok(false) => {}
         Err(_) => {

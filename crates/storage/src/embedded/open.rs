@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use parking_lot::{Mutex, RwLock};
 use tessera_environment::Environment;
 use tessera_log::{Log, LogError};
+use tessera_telemetry::labels::ChecksumPlace;
+use tessera_telemetry::metrics;
 use tessera_types::{TxnId, Version};
 
 use crate::batch::CommitOutcome;
@@ -51,6 +53,7 @@ pub(crate) fn open(
         owned: HashSet::new(),
         outcomes: HashMap::new(),
     };
+    let started = env.clock.monotonic();
     let opened = open_log(&directory, &options, checkpoint, &mut replay, env);
     let (run_bytes, owned, outcomes) = (replay.run_bytes, replay.owned, replay.outcomes);
     let (log, read_only) = match opened {
@@ -67,7 +70,9 @@ pub(crate) fn open(
         Err(error) => return Err(error),
     };
     let newest = views.newest();
-    tracing::info!(%checkpoint, %newest, "the store is open");
+    let took = env.clock.monotonic().saturating_sub(started);
+    metrics().recovery_duration.set(took.as_secs_f64());
+    tracing::info!(%checkpoint, %newest, took_ms = took.as_millis() as u64, "the store is open");
     Ok(Arc::new(Core {
         env: env.clone(),
         capabilities: capabilities(&options),
@@ -157,6 +162,10 @@ fn check_mark(mark: Option<CleanMark>, last: Version, log_dir: &Path) -> Result<
 pub(crate) fn log_error(error: LogError, log_dir: &Path) -> StoreError {
     match error {
         LogError::Corruption { file, offset, what } => {
+            metrics()
+                .checksum_failures
+                .with(ChecksumPlace::Log)
+                .increment();
             StoreError::corruption(format!("{} at byte {offset}", file.display()), what)
         }
         LogError::Replay(source) => match source.downcast::<StoreError>() {

@@ -5,6 +5,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tessera_telemetry::labels::StallReason;
+use tessera_telemetry::metrics;
 use tokio::sync::Notify;
 
 use crate::embedded::core::Core;
@@ -20,6 +22,7 @@ pub(crate) struct Pressure {
     progress: AtomicU64,
     /// The last checkpoint found the disk full.
     disk_full: AtomicU64,
+    stalled_us: AtomicU64,
     changed: Notify,
 }
 
@@ -37,6 +40,23 @@ impl Pressure {
             return Ok(());
         }
         core.counters.throttled.fetch_add(1, Ordering::Relaxed);
+        let started = core.env.clock.monotonic();
+        let outcome = self.wait(core).await;
+        let waited = core
+            .env
+            .clock
+            .monotonic()
+            .saturating_sub(started)
+            .as_micros() as u64;
+        let total = self.stalled_us.fetch_add(waited, Ordering::Relaxed) + waited;
+        metrics()
+            .write_stall
+            .with(StallReason::RecentFull)
+            .set(total as f64 / 1e6);
+        outcome
+    }
+
+    async fn wait(&self, core: &Core) -> Result<(), StoreError> {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);

@@ -73,12 +73,14 @@ fn name(k: u8) -> Vec<u8> {
         .collect()
 }
 
+/// A snapshot, what it must show, and the keys changed after it.
+type Held = (Arc<dyn Snapshot>, Map, Vec<Vec<u8>>);
+
 struct World {
     store: Arc<dyn Store>,
     reopen: Option<Box<dyn Fn() -> Arc<dyn Store>>>,
     map: Map,
-    /// Snapshots with what they must show, and the keys changed after them.
-    held: Vec<(Arc<dyn Snapshot>, Map, Vec<Vec<u8>>)>,
+    held: Vec<Held>,
 }
 
 impl World {

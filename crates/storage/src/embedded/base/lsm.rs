@@ -16,6 +16,8 @@ use fjall::config::{HashRatioPolicy, PinningPolicy};
 use fjall::{
     AbstractTree, Database, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode, Readable,
 };
+use tessera_telemetry::labels::ChecksumPlace;
+use tessera_telemetry::metrics;
 use tessera_types::Version;
 
 use crate::embedded::base::{Base, BaseRows, BaseView, Change, owned_bounds};
@@ -215,7 +217,13 @@ fn store_error(action: &str, dir: &Path, error: fjall::Error) -> StoreError {
             reason: "writing in the background failed; check the disk and restart the server"
                 .into(),
         },
-        other => StoreError::corruption(dir.display(), other),
+        other => {
+            metrics()
+                .checksum_failures
+                .with(ChecksumPlace::Base)
+                .increment();
+            StoreError::corruption(dir.display(), other)
+        }
     }
 }
 

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use tessera_codec::checksum::xxh3;
 use tessera_environment::{Environment, File, Open};
+use tessera_telemetry::labels::ChecksumPlace;
+use tessera_telemetry::metrics;
 use tessera_types::Version;
 
 use crate::batch::Write;
@@ -222,6 +224,10 @@ impl RunFile {
     }
 
     fn damaged(&self, at: usize, error: Malformed) -> StoreError {
+        metrics()
+            .checksum_failures
+            .with(ChecksumPlace::Run)
+            .increment();
         let offset = self.tail.blocks[at].offset;
         StoreError::corruption(format!("{} at byte {offset}", self.path.display()), error.0)
     }

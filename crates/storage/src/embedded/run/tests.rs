@@ -13,6 +13,8 @@ use crate::store::{Key, RunId, Val};
 
 const ID: RunId = RunId(3);
 
+type Entry = (KeySpace, Vec<u8>, Option<Vec<u8>>);
+
 fn path() -> PathBuf {
     PathBuf::from("/runs/3.run")
 }
@@ -25,7 +27,7 @@ fn world() -> (Environment, Simulation) {
     (env, simulation)
 }
 
-fn write(env: &Environment, rows: &[(KeySpace, Vec<u8>, Option<Vec<u8>>)]) -> Arc<RunFile> {
+fn write(env: &Environment, rows: &[Entry]) -> Arc<RunFile> {
     let mut writer = RunFileWriter::create(env, &path(), ID).expect("created");
     for (space, key, value) in rows {
         let write = value
@@ -39,7 +41,7 @@ fn write(env: &Environment, rows: &[(KeySpace, Vec<u8>, Option<Vec<u8>>)]) -> Ar
     Arc::new(RunFile::open(env, path, ID).expect("opened"))
 }
 
-fn numbered(count: u32) -> Vec<(KeySpace, Vec<u8>, Option<Vec<u8>>)> {
+fn numbered(count: u32) -> Vec<Entry> {
     let row = |n: u32| (KeySpace::Rows, n.to_be_bytes().to_vec(), Some(vec![1; 50]));
     (0..count).map(row).collect()
 }
