@@ -1,5 +1,6 @@
-//! Medians of what the store promises, printed as a table: `cargo xtask bench storage`, or
-//! `cargo run --release -p tessera-storage --example bench [-- DIR [ROWS]]`.
+//! Medians of what the store alone promises, printed as a table:
+//! `cargo run --profile bench-fast -p tessera-storage --example bench [-- DIR [ROWS]]`.
+//! What the engine makes of it is measured by `cargo xtask bench storage`.
 //!
 //! Figures are wall time on the machine at hand; the bare disk's sync rate is printed beside the
 //! durable commits, because it bounds them.

@@ -259,6 +259,7 @@ fn advance(core: &Arc<Core>) -> Result<bool, StoreError> {
 
 /// Drops from memory what is no longer needed; if that is not enough, gives up old snapshots.
 fn relieve(core: &Core) {
+    core.checkpointer.requests.lock().sweep = false;
     let sweep = || {
         let floor = core.views.lock().floor();
         core.recent.sweep(floor, &core.views);

@@ -1,6 +1,6 @@
 //! What the parts of the embedded engine share.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -57,7 +57,7 @@ pub(crate) struct Core {
     pub(crate) space: SpaceWatch,
     /// Outcomes of transactions that clients may ask about: those answered `Unknown`, and those
     /// found in the log at the opening.
-    pub(crate) outcomes: Mutex<HashMap<TxnId, CommitOutcome>>,
+    pub(crate) outcomes: Mutex<Outcomes>,
 }
 
 /// Totals since opening.
@@ -183,12 +183,34 @@ impl Core {
             *read_only = Some(stopped(&error.to_string()));
         }
     }
+}
 
-    pub(crate) fn remember_unknown(&self, txn: TxnId) {
-        let mut outcomes = self.outcomes.lock();
-        if outcomes.len() < UNKNOWN_TXNS_MAX {
-            outcomes.insert(txn, CommitOutcome::Unknown(txn));
+/// Outcomes by transaction, the newest `UNKNOWN_TXNS_MAX` of them.
+#[derive(Default)]
+pub(crate) struct Outcomes {
+    by_txn: HashMap<TxnId, CommitOutcome>,
+    order: VecDeque<TxnId>,
+}
+
+impl Outcomes {
+    pub(crate) fn put(&mut self, txn: TxnId, outcome: CommitOutcome) {
+        if self.by_txn.insert(txn, outcome).is_some() {
+            return;
         }
+        self.order.push_back(txn);
+        if self.order.len() > UNKNOWN_TXNS_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.by_txn.remove(&oldest);
+        }
+    }
+
+    /// What is known; `Unknown` if nothing.
+    pub(crate) fn get(&self, txn: TxnId) -> CommitOutcome {
+        self.by_txn
+            .get(&txn)
+            .cloned()
+            .unwrap_or(CommitOutcome::Unknown(txn))
     }
 }
 

@@ -231,8 +231,8 @@ impl Store for EmbeddedStore {
     }
 
     fn resolve(&self, txn: TxnId) -> BoxFuture<'static, CommitOutcome> {
-        let outcome = self.core.outcomes.lock().get(&txn).cloned();
-        Box::pin(async move { outcome.unwrap_or(CommitOutcome::Unknown(txn)) })
+        let outcome = self.core.outcomes.lock().get(txn);
+        Box::pin(async move { outcome })
     }
 
     fn destroy_range(&self, space: KeySpace, range: KeyRange) -> Result<(), StoreError> {

@@ -1,6 +1,6 @@
 //! Opens an embedded store: the base at its checkpoint, then the log after it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -10,7 +10,7 @@ use tessera_environment::Environment;
 use tessera_log::{Log, LogError};
 use tessera_telemetry::labels::ChecksumPlace;
 use tessera_telemetry::metrics;
-use tessera_types::{TxnId, Version};
+use tessera_types::Version;
 
 use crate::batch::CommitOutcome;
 use crate::capabilities::Capabilities;
@@ -19,11 +19,11 @@ use crate::embedded::base;
 use crate::embedded::cache::RowCache;
 use crate::embedded::checkpoint::Checkpointer;
 use crate::embedded::commit::Sequencer;
-use crate::embedded::core::{Core, Counters, SpaceWatch};
+use crate::embedded::core::{Core, Counters, Outcomes, SpaceWatch};
 use crate::embedded::finisher::Finisher;
 use crate::embedded::options::{
     BATCH_BYTES_MAX, BATCH_RUNS_MAX, BATCH_WRITES_MAX, EmbeddedOptions, KEY_BYTES_MAX,
-    UNKNOWN_TXNS_MAX, VALUE_BYTES_MAX,
+    VALUE_BYTES_MAX,
 };
 use crate::embedded::pressure::Pressure;
 use crate::embedded::publish::Publisher;
@@ -51,7 +51,7 @@ pub(crate) fn open(
         runs: &runs,
         run_bytes: 0,
         owned: HashSet::new(),
-        outcomes: HashMap::new(),
+        outcomes: Outcomes::default(),
     };
     let started = env.clock.monotonic();
     let opened = open_log(&directory, &options, checkpoint, &mut replay, env);
@@ -193,7 +193,7 @@ struct Replay<'a> {
     runs: &'a RunSet,
     run_bytes: u64,
     owned: HashSet<crate::store::RunId>,
-    outcomes: HashMap<TxnId, CommitOutcome>,
+    outcomes: Outcomes,
 }
 
 impl Replay<'_> {
@@ -217,9 +217,7 @@ impl Replay<'_> {
                     self.recent
                         .insert(space, &key, version, write.into_value(), self.views);
                 }
-                if self.outcomes.len() < UNKNOWN_TXNS_MAX {
-                    self.outcomes.insert(txn, CommitOutcome::Committed(version));
-                }
+                self.outcomes.put(txn, CommitOutcome::Committed(version));
                 Additions {
                     runs: committed,
                     destroyed: None,

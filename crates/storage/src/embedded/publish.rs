@@ -111,7 +111,9 @@ fn withdraw(core: &Core, slot: Slot, error: &LogError) -> Answer {
     let outcome = match error {
         LogError::Unresolved { .. } => {
             // The next opening may find the record, so its runs stay.
-            core.remember_unknown(slot.txn);
+            core.outcomes
+                .lock()
+                .put(slot.txn, CommitOutcome::Unknown(slot.txn));
             CommitOutcome::Unknown(slot.txn)
         }
         error => {

@@ -17,7 +17,7 @@ use crate::range::{KeyRange, KeySpace};
 use crate::store::{Key, Row, Scan, ScanOptions, Snapshot, Val};
 
 /// Nodes of `recent` visited at first per hold of its tree's lock, and at most.
-const CHUNK_FIRST: usize = 64;
+const CHUNK_FIRST: usize = 16;
 const CHUNK_MAX: usize = 1_024;
 /// Rows of one batch, whatever their size.
 const BATCH_ROWS_MAX: usize = 8_192;
@@ -323,7 +323,7 @@ impl Source for RecentSource {
                 &mut items,
             );
             self.buffer = VecDeque::from(items);
-            self.chunk = (self.chunk * 2).min(CHUNK_MAX);
+            self.chunk = (self.chunk * 4).min(CHUNK_MAX);
         }
     }
 }

@@ -196,10 +196,13 @@ impl Views {
         older
     }
 
-    /// Gives up the snapshots of the oldest version, if there are any.
+    /// Gives up the oldest snapshots that read from an older base than the current one: they pin
+    /// every change since. Others pin little, and become like these at the next checkpoint.
     pub(crate) fn expire_oldest(&self) -> bool {
         let mut state = self.state.lock();
+        let current = state.current().view.checkpoint;
         let oldest = (0..state.entries.len())
+            .filter(|at| state.entries[*at].view.checkpoint < current)
             .filter_map(|at| state.entries[at].live.oldest().map(|version| (version, at)))
             .min();
         let Some((version, at)) = oldest else {

@@ -47,6 +47,9 @@ pub(crate) struct LsmBase {
 impl LsmBase {
     pub(crate) fn open(dir: &Path, options: &EmbeddedOptions) -> Result<LsmBase, StoreError> {
         let failed = |error| store_error("open the base in", dir, error);
+        restore_lock_file(dir).map_err(|error| {
+            StoreError::io(format!("open the base in {}", dir.display()), error)
+        })?;
         let db = Database::builder(dir)
             .cache_size(options.base_cache_bytes)
             .worker_threads(options.base_threads.max(1))
@@ -93,6 +96,15 @@ impl LsmBase {
             .compact(Arc::new(Leveled::default()), watermark);
         done.map_err(|error| store_error("compact the base in", &self.dir, error.into()))
     }
+}
+
+/// `fjall` does not open a directory without its lock file, which a restored copy may lack.
+fn restore_lock_file(dir: &Path) -> io::Result<()> {
+    let lock = dir.join("lock");
+    if dir.join("version").try_exists()? && !lock.try_exists()? {
+        std::fs::File::create(lock)?;
+    }
+    Ok(())
 }
 
 fn space_options() -> KeyspaceCreateOptions {
