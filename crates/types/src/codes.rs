@@ -173,6 +173,8 @@ codes! {
         "The argument of ntile is not positive." "Use one or more.";
     INVALID_ARGUMENT_FOR_NTH_VALUE "22016" "invalid_argument_for_nth_value_function" Never
         "The argument of nth_value is not positive." "Use one or more.";
+    SUBSTRING_ERROR "22011" "substring_error" Never
+        "A substring has a negative length." "Check the arguments.";
     DIVISION_BY_ZERO "22012" "division_by_zero" Never
         "A division by zero." "Guard the divisor with nullif(x, 0).";
     INVALID_PRECEDING_OR_FOLLOWING_SIZE "22013" "invalid_preceding_or_following_size" Never
