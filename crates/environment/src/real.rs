@@ -24,6 +24,10 @@ impl RealClock {
 }
 
 impl Clock for RealClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that others ask"
+    )]
     fn unix_micros(&self) -> i64 {
         match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
             Ok(after) => i64::try_from(after.as_micros()).unwrap_or(i64::MAX),
@@ -178,7 +182,7 @@ fn reserve(file: &fs::File, len: u64) -> io::Result<()> {
 
 /// Writes zeros from the end of the file up to `len`: slower than `fallocate`, works everywhere.
 fn extend_with_zeros(file: &fs::File, len: u64) -> io::Result<()> {
-    const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+    static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
     let mut end = file.metadata()?.len();
     while end < len {
         let count = (len - end).min(ZEROS.len() as u64) as usize;

@@ -9,6 +9,7 @@ use crate::table::metrics;
 /// Ticks per second in `/proc`; fixed by the kernel's interface, whatever its real clock does.
 const USER_HZ: f64 = 100.0;
 
+#[expect(clippy::disallowed_methods, reason = "metrics are of the real process")]
 static START: LazyLock<(Instant, f64)> = LazyLock::new(|| {
     let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     (Instant::now(), unix.unwrap_or(Duration::ZERO).as_secs_f64())

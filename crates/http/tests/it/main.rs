@@ -1,4 +1,5 @@
 //! The HTTP port as clients, probes and attackers see it.
+#![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

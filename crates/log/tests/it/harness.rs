@@ -14,6 +14,9 @@ pub(crate) fn dir() -> &'static Path {
     Path::new(DIR)
 }
 
+/// Records in the order of their replay.
+pub(crate) type Replayed = Vec<(Version, Vec<u8>)>;
+
 /// What became of one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
@@ -43,10 +46,7 @@ pub(crate) fn durable_parent(environment: &Environment) {
     environment.files.sync_dir(Path::new("/")).unwrap();
 }
 
-pub(crate) fn open(
-    environment: &Environment,
-    after: Version,
-) -> Result<(Log, Vec<(Version, Vec<u8>)>), LogError> {
+pub(crate) fn open(environment: &Environment, after: Version) -> Result<(Log, Replayed), LogError> {
     open_with(environment, after, LogOptions::deterministic(SEGMENT_BYTES))
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn open_with(
     environment: &Environment,
     after: Version,
     options: LogOptions,
-) -> Result<(Log, Vec<(Version, Vec<u8>)>), LogError> {
+) -> Result<(Log, Replayed), LogError> {
     let mut replayed = Vec::new();
     let log = Log::open(
         environment,
