@@ -1,8 +1,26 @@
-//! `cargo xtask gen`: reference pages of the book that are written from the code.
+//! `cargo xtask gen`: pages of the book that are written from the code, and its table of contents.
 
 use crate::project::{Project, output};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use std::fmt::Write;
 use std::fs;
+use std::path::Path;
+
+/// The book's parts: heading, folder, and the pages that come first in it.
+const PARTS: [(&str, &str, &[&str]); 4] = [
+    (
+        "Guides",
+        "guides",
+        &["getting-started", "demo", "sql-shell"],
+    ),
+    (
+        "Reference",
+        "reference",
+        &["configuration", "errors", "metrics"],
+    ),
+    ("Internals", "internals", &[]),
+    ("Decisions", "adr", &[]),
+];
 
 /// The pages, by the name of the program's argument.
 const PAGES: [&str; 3] = ["errors", "metrics", "configuration"];
@@ -38,4 +56,35 @@ pub(crate) fn run(project: &Project, check: bool) -> Result<()> {
         bail!("out of date, run `cargo xtask gen`: {}", old.join(", "));
     }
     Ok(())
+}
+
+/// `SUMMARY.md`: every page under its own heading.
+fn contents(docs: &Path) -> Result<String> {
+    let mut text = String::from("# Summary\n\n[Tessera](introduction.md)\n");
+    for (heading, folder, first) in PARTS {
+        let _ = write!(text, "\n# {heading}\n\n");
+        let mut names = Vec::new();
+        for entry in fs::read_dir(docs.join(folder))? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                names.push(
+                    path.file_stem()
+                        .unwrap_or_default()
+                        .to_string_lossy()
+                        .into_owned(),
+                );
+            }
+        }
+        names.sort_by_key(|name| {
+            let place = first.iter().position(|first| first == name);
+            (place.unwrap_or(first.len()), name.clone())
+        });
+        for name in names {
+            let page = fs::read_to_string(docs.join(folder).join(format!("{name}.md")))?;
+            let title = page.lines().find_map(|line| line.strip_prefix("# "));
+            let title = title.with_context(|| format!("docs/{folder}/{name}.md has no title"))?;
+            let _ = writeln!(text, "- [{title}]({folder}/{name}.md)");
+        }
+    }
+    Ok(text)
 }

@@ -79,6 +79,7 @@ mod tests {
         check("a/src/queue.rs", "//! Waits.\n", 0);
         check("a/src/queue.rs", "\n\n//! Waits.\n", 0);
         check("a/src/queue.rs", "use std::fs;\n", 1);
+        check("a/src/queue/tests.rs", "use std::fs;\n", 0);
         check("a/src/utils.rs", "//! Things.\n", 1);
         check("a/src/helpers/mod.rs", "//! Things.\n", 1);
     }
