@@ -7,6 +7,7 @@ mod crash;
 mod directory;
 mod failures;
 mod harness;
+mod memory;
 mod model;
 mod power_loss;
 mod pressure;
