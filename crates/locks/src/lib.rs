@@ -21,6 +21,7 @@
 
 mod deadlock;
 mod manager;
+mod measure;
 mod mode;
 mod owner;
 mod queue;

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::deadlock::Detector;
+use crate::measure;
 use crate::mode::Mode;
 use crate::owner::{Mark, Owner};
 use crate::queue::{Queue, Requested, Waiter};
@@ -150,6 +151,9 @@ impl LockManager {
     ) -> Result<Grant, LockError> {
         let grant = match self.try_acquire(owner, resource, mode)? {
             Attempt::Granted(grant, rows) => {
+                if grant == Grant::Immediate {
+                    measure::granted_at_once(mode);
+                }
                 self.escalate_if_many(owner, resource, rows).await?;
                 return Ok(grant);
             }
@@ -160,8 +164,10 @@ impl LockManager {
                     return Err(LockError::NotAvailable { refused });
                 }
                 Wait::Block => {
-                    self.wait(owner, resource, before, wanted, options.deadline)
-                        .await?
+                    let measured = measure::WaitMeasured::start(resource, mode);
+                    let outcome = self.wait(owner, resource, before, wanted, options.deadline).await;
+                    measured.end(&outcome);
+                    outcome?
                 }
             },
         };
@@ -435,6 +441,7 @@ impl LockManager {
             return;
         };
         let rows = owner.held.lock().escalate(relation, covering);
+        measure::escalated();
         for row in rows {
             self.lower(owner.txn(), row, None);
         }

@@ -128,16 +128,10 @@ labels! {
     Path "path" { Fast "fast" Vectorized "vectorized" }
     /// Why a statement was cancelled.
     CancelReason "reason" { Client "client" Timeout "timeout" Shutdown "shutdown" }
-    /// Found or not.
-    Lookup "result" { Hit "hit" Miss "miss" }
     /// How a transaction ended.
     TxnOutcome "outcome" { Committed "committed" RolledBack "rolled_back" Failed "failed" }
     /// What a transaction may see.
     Isolation "isolation" { ReadCommitted "read_committed" RepeatableRead "repeatable_read" }
-    /// Why a transaction lost to another.
-    Conflict "kind" { Write "write" Unique "unique" Schema "schema" Deadlock "deadlock" }
-    /// Steps of a commit.
-    CommitPhase "phase" { Validate "validate" Durable "durable" Publish "publish" }
     /// Lock modes.
     LockMode "mode" { IntentShared "is" IntentExclusive "ix" Shared "s" SharedIntentExclusive "six" Update "u" Exclusive "x" }
     /// How a lock was had.

@@ -231,25 +231,20 @@ metrics! {
     // SQL.
     statements: Family<Counter, (StatementKind, Path, Outcome)>, Counter, Count, "tessera_statements_total", "Finished statements.";
     statement_duration: Family<Histogram, (StatementKind, Path)>, Histogram, Seconds, "tessera_statement_duration_seconds", "How long statements ran.";
-    statement_rows: Family<Counter, Direction>, Counter, Count, "tessera_statement_rows_total", "Rows written by (in) and sent to (out) clients.";
     statement_errors: BySqlstateClass, Counter, Count, "tessera_statement_errors_total", "Failed statements by class of SQLSTATE.";
     statements_active: Gauge, Gauge, Count, "tessera_statements_active", "Statements running now.";
     statements_cancelled: Family<Counter, CancelReason>, Counter, Count, "tessera_statements_cancelled_total", "Cancelled statements.";
     parse_duration: Histogram, Histogram, Seconds, "tessera_parse_duration_seconds", "Time to parse one SQL text.";
     plan_duration: Histogram, Histogram, Seconds, "tessera_plan_duration_seconds", "Time to plan one statement.";
-    plan_cache_lookups: Family<Counter, Lookup>, Counter, Count, "tessera_plan_cache_lookups_total", "Look-ups in the plan cache.";
-    exec_memory: Gauge, Gauge, Bytes, "tessera_exec_memory_bytes", "Memory reserved by running queries.";
-    exec_spill: Counter, Counter, Bytes, "tessera_exec_spill_bytes_total", "Bytes that queries wrote to temporary files.";
 
     // Transactions.
     txn_total: Family<Counter, (TxnOutcome, Isolation)>, Counter, Count, "tessera_txn_total", "Finished transactions.";
     txn_duration: Family<Histogram, TxnOutcome>, Histogram, Seconds, "tessera_txn_duration_seconds", "How long transactions lasted.";
     txn_active: Gauge, Gauge, Count, "tessera_txn_active", "Open transactions.";
     txn_oldest_age: FloatGauge, Gauge, Seconds, "tessera_txn_oldest_age_seconds", "Age of the oldest open transaction.";
-    txn_conflicts: Family<Counter, Conflict>, Counter, Count, "tessera_txn_conflicts_total", "Transactions that lost to another one.";
-    commit_duration: Family<Histogram, CommitPhase>, Histogram, Seconds, "tessera_commit_duration_seconds", "How long the steps of commits took.";
+    txn_conflicts: Counter, Counter, Count, "tessera_txn_conflicts_total", "Transactions that lost a row to one that committed first (40001).";
+    commit_duration: Histogram, Histogram, Seconds, "tessera_commit_duration_seconds", "Time to commit a transaction that wrote: validation, log, publication.";
     group_commit_batch_size: Histogram, Histogram, Count, "tessera_group_commit_batch_size", "Transactions written to the log together.";
-    snapshot_oldest_age: FloatGauge, Gauge, Seconds, "tessera_snapshot_oldest_age_seconds", "Age of the oldest snapshot in use.";
     versions_recent: Gauge, Gauge, Count, "tessera_versions_recent", "Row versions held in memory and not yet in the base.";
     recent_bytes: Gauge, Gauge, Bytes, "tessera_recent_bytes", "Memory of row versions not yet in the base.";
 
@@ -257,7 +252,6 @@ metrics! {
     lock_acquisitions: Family<Counter, (LockMode, LockPath, LockResult)>, Counter, Count, "tessera_lock_acquisitions_total", "Requests for locks.";
     lock_wait_duration: Family<Histogram, (LockMode, ResourceClass)>, Histogram, Seconds, "tessera_lock_wait_duration_seconds", "How long requests waited for locks.";
     lock_waiters: Gauge, Gauge, Count, "tessera_lock_waiters", "Requests waiting for locks now.";
-    lock_table_entries: Gauge, Gauge, Count, "tessera_lock_table_entries", "Resources with a lock on them.";
     lock_escalations: Counter, Counter, Count, "tessera_lock_escalations_total", "Times that many row locks became one relation lock.";
     lock_timeouts: Counter, Counter, Count, "tessera_lock_timeouts_total", "Requests that gave up waiting.";
     deadlocks: Counter, Counter, Count, "tessera_deadlocks_total", "Deadlocks found.";

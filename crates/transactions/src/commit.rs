@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
 use tessera_storage::{CommitOutcome, RunId, WriteBatch};
+use tessera_telemetry::metrics;
 use tessera_types::Version;
 use tokio::runtime::Handle;
 
@@ -60,6 +61,7 @@ impl Transaction {
             commit: Some(commit),
             _spilled: spilled,
         };
+        let _took = metrics().commit_duration.start();
         in_flight.await
     }
 }

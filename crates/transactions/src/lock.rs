@@ -2,6 +2,7 @@
 
 use tessera_locks::{Grant, LockOptions, Mode, Resource};
 use tessera_storage::KeySpace;
+use tessera_telemetry::metrics;
 use tessera_types::RelationId;
 
 use crate::error::TransactionError;
@@ -72,7 +73,10 @@ impl Transaction {
         }
         match self.isolation() {
             Isolation::ReadCommitted => Ok(RowLock::Changed),
-            Isolation::RepeatableRead => Err(TransactionError::ConcurrentUpdate { relation }),
+            Isolation::RepeatableRead => {
+                metrics().txn_conflicts.increment();
+                Err(TransactionError::ConcurrentUpdate { relation })
+            }
         }
     }
 
