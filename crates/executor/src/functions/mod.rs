@@ -5,7 +5,7 @@
 //!
 //! # Map
 //! - `kernel`: a function over one row of values as a kernel over arrays.
-//! - `text`, `regex`, `math`, `datetime`, `template` (to_char and kin), `json`, `array`, `misc`:
+//! - `text`, `regex`, `math`, `datetime`, `template` (to_char and kin), `json`, `array`, `misc`, `session`:
 //!   one family each, as functions over values.
 //! - `sets`: functions that give rows. `window`, `aggregate`: the rest.
 //!
@@ -21,6 +21,7 @@ mod kernel;
 mod math;
 mod misc;
 mod regex;
+mod session;
 mod sets;
 mod template;
 mod text;
@@ -41,6 +42,7 @@ pub(crate) fn register(registry: &mut FunctionRegistry) {
     json::register(registry);
     array::register(registry);
     misc::register(registry);
+    session::register(registry);
     sets::register(registry);
     aggregate::register(registry);
     window::register(registry);

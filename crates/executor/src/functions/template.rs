@@ -1,6 +1,14 @@
-//! To come.
+//! Template patterns: `to_char`, `to_date`, `to_timestamp`, `to_number`.
+//!
+//! After src/backend/utils/adt/formatting.c. `dates` formats and reads dates; `numbers` numbers.
+
+mod dates;
+mod numbers;
 
 use tessera_planner::functions::FunctionRegistry;
 
 /// Adds them.
-pub(super) fn register(_: &mut FunctionRegistry) {}
+pub(super) fn register(r: &mut FunctionRegistry) {
+    dates::register(r);
+    numbers::register(r);
+}

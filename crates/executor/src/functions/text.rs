@@ -6,7 +6,7 @@ use tessera_planner::functions::{Argument, FunctionRegistry, Returns, Scalar};
 use tessera_types::SqlType::{Boolean, Bytea, Char, Integer, Text};
 use tessera_types::{Report, SqlType, Value, ValueRef, codes};
 
-use super::kernel::{Row, RowResult, check_length, function, integer, invalid, lenient, operator, output, strict};
+use super::kernel::{Row, RowResult, check_length, function, integer, invalid, lenient, output, strict};
 
 /// Adds them.
 pub(super) fn register(registry: &mut FunctionRegistry) {
@@ -58,7 +58,6 @@ fn lengths(r: &mut FunctionRegistry) {
     function(r, "starts_with", [Text, Text], Boolean, |row| {
         Ok(Value::Boolean(row.text(0).starts_with(row.text(1))))
     });
-    operator(r, "^@", [Text, Text], Boolean, |row| Ok(Value::Boolean(row.text(0).starts_with(row.text(1)))));
 }
 
 fn count(text: &str) -> i64 {
