@@ -23,6 +23,7 @@
 //! - `settings`: the registry behind SET and SHOW.
 //! - `scram`, `users`, `role_statement`: password verifiers, who may log in.
 //! - `privileges`: what an ordinary user may do.
+//! - `measure`: metrics of statements and transactions.
 //! - `lexer`, `fingerprint`: recognizes a statement that was seen before with other literals.
 //! - `result`: collected results, for callers that do not stream.
 //!
@@ -39,6 +40,7 @@ mod background;
 mod engine;
 mod fingerprint;
 mod lexer;
+mod measure;
 mod options;
 mod privileges;
 mod result;
@@ -56,7 +58,7 @@ pub use session::{
     CopyIn, CopyOut, Outcome, Portal, PortalStep, PreparedStatement, Rows, Session,
     SourceStatement, TransactionStatus,
 };
-pub use tessera_executor::{CommandTag, RowBatch};
+pub use tessera_executor::{CommandTag, OidNames, RowBatch};
 pub use tessera_planner::ColumnInfo;
 pub use tessera_types::{Report, Value};
 pub use users::{UserInfo, Users};

@@ -9,6 +9,7 @@
 //! - `ddl`, `short_path`: typed definition statements, and the plans of point statements.
 //! - `bind`: names, types and clauses of a query to a DataFusion logical plan.
 //! - `join_order`: orders inner joins by estimated sizes, which DataFusion does not.
+//! - `relations`: the names of relations in a statement.
 //! - `errors`: DataFusion's errors as reports with an SQLSTATE.
 //!
 //! # Invariants
@@ -29,9 +30,11 @@ pub mod errors;
 pub mod functions;
 pub mod join_order;
 pub mod parse;
+mod relations;
 pub mod scalar;
 pub mod short_path;
 pub mod statement;
 
 pub use parse::{parse, parse_expression, parse_type_name};
+pub use relations::{RelationName, relation_names};
 pub use statement::{ColumnInfo, Parsed, Statement};

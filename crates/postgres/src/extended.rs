@@ -168,6 +168,7 @@ impl Connection {
                         columns: &columns,
                         formats: portal.formats(),
                         context: &context,
+                        names: self.session.oid_names(&columns),
                     };
                     let mut at = range.start;
                     while at < range.end {

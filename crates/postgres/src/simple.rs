@@ -81,7 +81,8 @@ impl Connection {
         let columns = rows.columns().clone();
         values::describe(&mut self.wire.out, &columns, &[]);
         let context = self.session.format().clone();
-        let format = RowFormat { columns: &columns, formats: &[], context: &context };
+        let names = self.session.oid_names(&columns);
+        let format = RowFormat { columns: &columns, formats: &[], context: &context, names };
         let mut count = 0;
         loop {
             let next = self.session.next_rows(&mut rows);

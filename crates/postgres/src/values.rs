@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use tessera_engine::{ColumnInfo, RowBatch, Value};
+use tessera_engine::{ColumnInfo, OidNames, RowBatch, Value};
 use tessera_types::{FormatContext, Report, SqlType, ValueRef, binary, codes, text};
 
 use crate::backend;
@@ -60,6 +60,8 @@ pub(crate) struct RowFormat<'a> {
     /// Format codes: none for all text, one for all, or one each.
     pub(crate) formats: &'a [i16],
     pub(crate) context: &'a FormatContext,
+    /// Set when a column is of a type that prints an oid as a name.
+    pub(crate) names: Option<OidNames>,
 }
 
 impl RowFormat<'_> {
@@ -119,6 +121,8 @@ fn write_value(out: &mut Vec<u8>, value: ValueRef<'_>, column: usize, format: &R
     let sql_type = format.columns.get(column).map_or(&SqlType::Text, |info| &info.sql_type);
     if format.is_binary(column) {
         binary::write(value, sql_type, out);
+    } else if let (Some(names), ValueRef::Oid(oid)) = (&format.names, &value) {
+        out.extend_from_slice(names.text(sql_type, *oid).as_bytes());
     } else {
         text::write(value, sql_type, format.context, out);
     }

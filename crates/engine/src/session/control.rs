@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tessera_executor::{Prepared, SessionContext};
+use tessera_executor::SessionContext;
 use tessera_locks::{LockOptions, Mode, Resource, Wait};
 use tessera_planner::statement::{
     Discard, Execute, LockTables, Maintenance, Prepare, Setting, SettingValue,
@@ -317,18 +317,6 @@ impl Session {
             self.guarded(locked).await?;
         }
         Ok(Outcome::command("LOCK TABLE"))
-    }
-
-    /// What an ordinary user may do; administrators may do everything.
-    pub(super) fn check_privileges(
-        &self,
-        prepared: &Prepared,
-        context: &SessionContext,
-    ) -> Result<(), Report> {
-        if self.user.admin {
-            return Ok(());
-        }
-        crate::privileges::check(&self.user, prepared, context)
     }
 }
 

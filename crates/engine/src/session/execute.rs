@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::Session;
 use super::statement::{Body, Plan, PreparedStatement};
 use crate::activity::StopReason;
+use crate::measure::Measured;
 
 /// What running a statement gave.
 pub enum Outcome {
@@ -47,7 +48,7 @@ impl Outcome {
         rows: Vec<Vec<Value>>,
     ) -> Outcome {
         let batch = RowBatch::from_values(rows, columns.len());
-        Outcome::Rows(Rows { stream: RowStream::ready(columns, verb, batch), counted: false })
+        Outcome::Rows(Rows::new(RowStream::ready(columns, verb, batch), false, None))
     }
 }
 
@@ -81,11 +82,12 @@ pub struct Rows {
     stream: RowStream,
     /// Whether the tag tells the number of rows.
     counted: bool,
+    measured: Option<Measured>,
 }
 
 impl Rows {
-    pub(super) fn new(stream: RowStream, counted: bool) -> Rows {
-        Rows { stream, counted }
+    pub(super) fn new(stream: RowStream, counted: bool, measured: Option<Measured>) -> Rows {
+        Rows { stream, counted, measured }
     }
 
     /// The columns of every batch.
@@ -103,6 +105,7 @@ impl Rows {
 /// A running COPY … FROM STDIN.
 pub struct CopyIn {
     copy: tessera_executor::CopyIn,
+    measured: Measured,
 }
 
 impl CopyIn {
@@ -115,6 +118,7 @@ impl CopyIn {
 /// A running COPY … TO STDOUT.
 pub struct CopyOut {
     copy: tessera_executor::CopyOut,
+    measured: Measured,
 }
 
 impl CopyOut {
@@ -192,7 +196,7 @@ impl Session {
         let txn = self.ensure_transaction(now)?;
         let session = self.context();
         let prepared = self.current_plan(plan, &session)?;
-        self.check_privileges(&prepared, &session)?;
+        self.check_privileges(plan, &session)?;
         self.begin_deadline();
         self.active = true;
         let started_at = self.transaction.started_at();
@@ -207,15 +211,24 @@ impl Session {
             view: None,
         };
         let executor = self.engine.shared.executor.clone();
-        let outcome = self.guarded(executor.execute(&prepared, &context)).await?;
+        let clock = &self.engine.shared.environment.clock;
+        let mut measured =
+            Measured::begin(clock, &prepared.parsed.statement, prepared.is_short_path());
+        let outcome = match self.guarded(executor.execute(&prepared, &context)).await {
+            Ok(outcome) => outcome,
+            Err(report) => {
+                measured.failed(&report);
+                return Err(report);
+            }
+        };
         Ok(match outcome {
             tessera_executor::Outcome::Command(tag) => Outcome::Command(tag),
             tessera_executor::Outcome::Rows(stream) => {
                 let counted = !matches!(prepared.parsed.statement, Statement::Explain(_));
-                Outcome::Rows(Rows::new(stream, counted))
+                Outcome::Rows(Rows::new(stream, counted, Some(measured)))
             }
-            tessera_executor::Outcome::CopyIn(copy) => Outcome::CopyIn(CopyIn { copy }),
-            tessera_executor::Outcome::CopyOut(copy) => Outcome::CopyOut(CopyOut { copy }),
+            tessera_executor::Outcome::CopyIn(copy) => Outcome::CopyIn(CopyIn { copy, measured }),
+            tessera_executor::Outcome::CopyOut(copy) => Outcome::CopyOut(CopyOut { copy, measured }),
         })
     }
 
@@ -223,7 +236,10 @@ impl Session {
     pub async fn next_rows(&mut self, rows: &mut Rows) -> Result<Option<RowBatch>, Report> {
         let next = async { rows.stream.next().await.transpose() };
         let result = self.guarded(next).await;
-        if result.is_err() {
+        if let Err(report) = &result {
+            if let Some(measured) = &mut rows.measured {
+                measured.failed(report);
+            }
             self.fail();
         }
         result
@@ -234,7 +250,8 @@ impl Session {
         // The client's pace is not the statement's: its timeout counts from here.
         self.begin_deadline();
         let result = self.guarded(copy.copy.push(data)).await;
-        if result.is_err() {
+        if let Err(report) = &result {
+            copy.measured.failed(report);
             self.fail();
         }
         result
@@ -243,8 +260,10 @@ impl Session {
     /// The end of the data.
     pub async fn copy_finish(&mut self, copy: CopyIn) -> Result<CommandTag, Report> {
         self.begin_deadline();
-        let result = self.guarded(copy.copy.finish()).await;
-        if result.is_err() {
+        let CopyIn { copy, mut measured } = copy;
+        let result = self.guarded(copy.finish()).await;
+        if let Err(report) = &result {
+            measured.failed(report);
             self.fail();
         }
         result
@@ -261,7 +280,8 @@ impl Session {
     pub async fn copy_next(&mut self, copy: &mut CopyOut) -> Result<Option<Bytes>, Report> {
         let next = async { copy.copy.next().await.transpose() };
         let result = self.guarded(next).await;
-        if result.is_err() {
+        if let Err(report) = &result {
+            copy.measured.failed(report);
             self.fail();
         }
         result

@@ -27,7 +27,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tessera_catalog::UserDef;
-use tessera_executor::{Notices, SessionContext, SessionState};
+use tessera_executor::{Notices, OidNames, SessionContext, SessionState};
+use tessera_planner::ColumnInfo;
 use tessera_transactions::Transaction;
 use tessera_types::{FormatContext, Report, codes};
 use tokio_util::sync::CancellationToken;
@@ -231,6 +232,12 @@ impl Session {
 
     /// Ends the session: rolls back what is open. Dropping it does the same.
     pub fn close(self) {}
+
+    /// Names for results with these columns, when one is of a type such as `regclass`.
+    pub fn oid_names(&self, columns: &[ColumnInfo]) -> Option<OidNames> {
+        let types = columns.iter().map(|column| &column.sql_type);
+        OidNames::for_types(&self.engine.shared.executor, &self.context, types)
+    }
 
     fn notice(&self, report: Report) {
         self.notices.push(report);

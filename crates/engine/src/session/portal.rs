@@ -306,7 +306,7 @@ impl Session {
         }
         let batch = RowBatch::from_values(rows, columns.len());
         let stream = tessera_executor::RowStream::ready(columns, "FETCH", batch);
-        Ok(Outcome::Rows(Rows::new(stream, true)))
+        Ok(Outcome::Rows(Rows::new(stream, true, None)))
     }
 
     /// Up to `limit` rows from the running query.

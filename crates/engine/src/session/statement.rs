@@ -6,11 +6,12 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use tessera_executor::{Prepared, SessionContext};
 use tessera_planner::statement::{Declare, Transaction as Control};
-use tessera_planner::{ColumnInfo, Parsed, Statement};
-use tessera_types::{Report, SqlType, Value, codes, text};
+use tessera_planner::{ColumnInfo, Parsed, RelationName, Statement, relation_names};
+use tessera_types::{FormatContext, Report, SqlType, Value, codes, text};
 
 use super::Session;
 use crate::fingerprint::{self, Fingerprint};
+use crate::privileges;
 use crate::role_statement::{self, RoleStatement};
 
 /// Prepared statements of one session.
@@ -77,6 +78,8 @@ pub(super) enum Body {
 /// A plan that is made again when the catalog has changed.
 pub(super) struct Plan {
     parsed: Arc<Parsed>,
+    /// What an ordinary user must have the right to; not looked at for administrators.
+    relations: Vec<RelationName>,
     given_types: Vec<Option<SqlType>>,
     current: RwLock<Planned>,
 }
@@ -87,6 +90,7 @@ struct Planned {
     /// What it was made under.
     catalog_version: u64,
     search_path: Arc<[String]>,
+    format: Arc<FormatContext>,
     short_path: bool,
 }
 
@@ -94,6 +98,7 @@ impl Planned {
     fn fits(&self, context: &SessionContext) -> bool {
         self.catalog_version == context.catalog.version()
             && self.short_path == context.short_path
+            && (Arc::ptr_eq(&self.format, &context.format) || self.format == context.format)
             && (Arc::ptr_eq(&self.search_path, &context.search_path)
                 || self.search_path == context.search_path)
     }
@@ -150,6 +155,7 @@ impl Session {
     /// # Errors
     /// 42601 with a position, 54001 for texts nested too deeply.
     pub fn split(&self, sql: &str) -> Result<Vec<SourceStatement>, Report> {
+        let _took = tessera_telemetry::metrics().parse_duration.start();
         if !role_statement::may_contain(sql) {
             return Ok(tessera_planner::parse(sql)?.into_iter().map(source).collect());
         }
@@ -302,7 +308,12 @@ impl Session {
         parsed: &Arc<Parsed>,
         types: &[Option<SqlType>],
     ) -> Result<Arc<PreparedStatement>, Report> {
+        let _took = tessera_telemetry::metrics().plan_duration.start();
         let context = self.context();
+        if !self.is_admin() {
+            let relations = relation_names(&parsed.statement);
+            privileges::check(&self.user, &parsed.statement, &relations, &context)?;
+        }
         let planned = self.plan_now(parsed, types, &context)?;
         let prepared = &planned.prepared;
         Ok(Arc::new(PreparedStatement {
@@ -310,6 +321,10 @@ impl Session {
             params: prepared.params.clone(),
             columns: prepared.columns.clone(),
             body: Body::Plan(Plan {
+                relations: match self.is_admin() {
+                    true => Vec::new(),
+                    false => relation_names(&parsed.statement),
+                },
                 parsed: parsed.clone(),
                 given_types: types.to_vec(),
                 current: RwLock::new(planned),
@@ -327,8 +342,21 @@ impl Session {
             prepared: Arc::new(self.engine.shared.executor.prepare(parsed, context, types)?),
             catalog_version: context.catalog.version(),
             search_path: context.search_path.clone(),
+            format: context.format.clone(),
             short_path: context.short_path,
         })
+    }
+
+    /// 42501 when the user may not run it, by the catalog as it is now.
+    pub(super) fn check_privileges(
+        &self,
+        plan: &Plan,
+        context: &SessionContext,
+    ) -> Result<(), Report> {
+        if self.is_admin() {
+            return Ok(());
+        }
+        privileges::check(&self.user, &plan.parsed.statement, &plan.relations, context)
     }
 
     /// The plan for the catalog as it is now.

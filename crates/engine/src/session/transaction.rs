@@ -6,11 +6,13 @@
 
 use tessera_planner::statement::{IsolationLevel, Transaction as Control, TransactionModes};
 use tessera_storage::Durability;
+use tessera_telemetry::labels::TxnOutcome;
 use tessera_transactions::{Isolation, Transaction, TransactionOptions};
 use tessera_types::{Report, codes};
 
 use super::Session;
 use super::execute::Outcome;
+use crate::measure;
 use crate::settings::{TransactionCharacteristics, parse_isolation};
 
 /// Where a session is between two messages.
@@ -124,6 +126,7 @@ impl Session {
                         // Locks and memory are given back now, not when the client comes back.
                         if let Some(txn) = self.transaction.txn.take() {
                             txn.rollback();
+                            self.count_transaction(&txn, TxnOutcome::RolledBack);
                         }
                         self.settings.rollback();
                     }
@@ -491,7 +494,13 @@ impl Session {
             return Err(report);
         }
         let committed = match self.transaction.txn.take() {
-            Some(txn) => txn.commit().await.map(drop).map_err(|error| error.report()),
+            Some(txn) => {
+                let committed = txn.commit().await.map(drop).map_err(|error| error.report());
+                let outcome =
+                    if committed.is_ok() { TxnOutcome::Committed } else { TxnOutcome::Failed };
+                self.count_transaction(&txn, outcome);
+                committed
+            }
             None => Ok(()),
         };
         match &committed {
@@ -506,9 +515,15 @@ impl Session {
     fn roll_back_transaction(&mut self) {
         if let Some(txn) = self.transaction.txn.take() {
             txn.rollback();
+            self.count_transaction(&txn, TxnOutcome::RolledBack);
         }
         self.settings.rollback();
         self.reset_transaction();
+    }
+
+    fn count_transaction(&self, txn: &Transaction, outcome: TxnOutcome) {
+        let took = self.now().saturating_sub(txn.started_at());
+        measure::transaction_ended(outcome, txn.isolation(), took);
     }
 
     fn reset_transaction(&mut self) {

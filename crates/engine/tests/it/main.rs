@@ -1,0 +1,7 @@
+//! The engine as a library: scripts of sessions, and what a script cannot say.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where something fails")]
+
+mod cancel;
+mod durable;
+mod script;
