@@ -10,7 +10,7 @@ use tessera_types::{RelationId, Version};
 use crate::definition::{IndexDef, SchemaDef, SequenceDef, TableDef, UserDef, ViewDef};
 
 /// Schemas that exist without being stored.
-pub const SYSTEM_SCHEMAS: [&str; 2] = ["pg_catalog", "information_schema"];
+pub const SYSTEM_SCHEMAS: [&str; 3] = ["pg_catalog", "information_schema", "tessera"];
 
 /// Anything that shares the name space of tables.
 #[derive(Debug, Clone)]
