@@ -381,7 +381,10 @@ impl Iterator for Changes<'_> {
                 };
                 Some(Ok((item.key, value)))
             }
-            Ok(None) => None,
+            Ok(None) => {
+                self.core.pressure.progress(self.done, self.total);
+                None
+            }
             Err(error) => Some(Err(error)),
         }
     }

@@ -1,7 +1,7 @@
 //! Keeps memory for recent versions within its bound, smoothly.
 //!
-//! Up to three quarters of the bound commits pass freely. Above that they are let in only as fast
-//! as the running checkpoint makes progress, so they slow down instead of stopping.
+//! Up to three quarters of the bound commits pass freely; over half of it, while a checkpoint runs,
+//! only as fast as it makes progress. So they slow down instead of stopping.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,6 +14,8 @@ use crate::error::StoreError;
 
 /// Progress in these parts.
 const WHOLE: u64 = 1_000;
+/// From here on a checkpoint has next to nothing left but to sync.
+const MERGED: u64 = WHOLE / 100 * 95;
 /// No checkpoint is running.
 const IDLE: u64 = u64::MAX;
 
@@ -74,12 +76,14 @@ impl Pressure {
         }
     }
 
+    /// How full memory may be for a commit to pass. While a checkpoint merges, the bound rises with
+    /// its progress; the last quarter is kept for the time in which it syncs and nothing moves.
     fn allowed(&self, core: &Core) -> u64 {
         let max = core.options.recent_bytes_max;
-        let free = max - max / 4;
         match self.progress.load(Ordering::Relaxed) {
-            IDLE => free,
-            progress => free + (max - free) * progress.min(WHOLE) / WHOLE,
+            IDLE => max / 4 * 3,
+            progress if progress >= MERGED => max,
+            progress => max / 2 + max / 4 * progress / WHOLE,
         }
     }
 
