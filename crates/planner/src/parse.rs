@@ -10,6 +10,7 @@
 
 mod chains;
 mod control;
+pub(crate) mod rewrite;
 
 use std::sync::Arc;
 
@@ -87,11 +88,16 @@ fn parse_one(source: &Source<'_>, tokens: &[TokenWithSpan]) -> Result<Parsed, Re
 
 /// Reads a statement that `sqlparser` knows.
 fn parse_sql(source: &Source<'_>, tokens: &[TokenWithSpan]) -> Result<Statement, Report> {
+    let mended = rewrite::mend(tokens);
+    let tokens = mended.as_ref().map_or(tokens, |mended| &mended.tokens);
     let mut parser = source.parser(tokens);
     let mut statement = parser
         .parse_statement()
         .map_err(|error| source.report(error, tokens))?;
     source.expect_end(&mut parser, tokens)?;
+    if let Some(mended) = &mended {
+        mended.restore(&mut statement);
+    }
     chains::limit(&mut statement)?;
     Ok(classify(statement))
 }

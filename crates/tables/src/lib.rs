@@ -35,4 +35,4 @@ pub use layout::{Bounds, EntryRef, index_range, key_range, rows_range};
 pub use row_ids::RowIds;
 pub use scan::{IndexScan, RowScan, ScanSpec, Stored, get, get_by_index};
 pub use table::{Index, Row, RowView, Table};
-pub use write::{Arbiter, Inserted, Locked, OnConflict, Writer};
+pub use write::{Arbiter, Inserted, Locked, OnConflict, Writer, WriterState};

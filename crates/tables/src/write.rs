@@ -91,6 +91,14 @@ pub struct Writer<'a> {
     highest: Vec<Option<Key>>,
 }
 
+/// What a [`Writer`] has learnt, kept while nothing borrows the transaction.
+#[derive(Debug, Default)]
+pub struct WriterState {
+    counter: Option<Arc<AtomicU64>>,
+    is_exclusive: bool,
+    highest: Vec<Option<Key>>,
+}
+
 /// Position of the row keys in `Writer::highest`.
 const ROWS: usize = 0;
 
@@ -104,6 +112,32 @@ impl<'a> Writer<'a> {
     ) -> Writer<'a> {
         let highest = vec![None; 1 + table.indexes().len()];
         Writer { txn, table, row_ids, locks, counter: None, is_exclusive: false, highest }
+    }
+
+    /// A writer that goes on where another of the same table and statement was suspended.
+    pub fn resume(
+        txn: &'a Transaction,
+        table: &'a Table,
+        row_ids: &'a RowIds,
+        locks: LockOptions,
+        state: WriterState,
+    ) -> Writer<'a> {
+        let mut writer = Writer::new(txn, table, row_ids, locks);
+        if state.highest.len() == writer.highest.len() {
+            writer.counter = state.counter;
+            writer.is_exclusive = state.is_exclusive;
+            writer.highest = state.highest;
+        }
+        writer
+    }
+
+    /// Ends the borrow of the transaction; `resume` goes on.
+    pub fn suspend(self) -> WriterState {
+        WriterState {
+            counter: self.counter,
+            is_exclusive: self.is_exclusive,
+            highest: self.highest,
+        }
     }
 
     /// The table.

@@ -9,6 +9,7 @@ use sqlparser::ast::{
 use tessera_catalog::{IndexDef, TableDef};
 use tessera_types::{RelationId, Report, codes};
 
+use crate::parse::rewrite::OVERRIDING;
 use crate::short_path::bind::folded;
 use crate::short_path::plain_table;
 
@@ -24,10 +25,21 @@ pub struct InsertStatement<'a> {
     pub targets: Vec<usize>,
     /// Where the rows come from.
     pub source: InsertSource<'a>,
+    /// OVERRIDING.
+    pub overriding: Option<Overriding>,
     /// ON CONFLICT.
     pub on_conflict: Option<ConflictClause<'a>>,
     /// RETURNING.
     pub returning: Option<&'a [SelectItem]>,
+}
+
+/// What happens to values given for identity columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overriding {
+    /// They are taken, even for GENERATED ALWAYS.
+    System,
+    /// They are ignored.
+    User,
 }
 
 /// Source of an INSERT.
@@ -128,13 +140,13 @@ pub fn plan_insert<'a>(insert: &'a ast::Insert, names: Names<'_>) -> Result<Inse
         || insert.replace_into
         || insert.priority.is_some()
         || insert.insert_alias.is_some()
-        || insert.settings.is_some()
         || insert.format_clause.is_some()
         || insert.multi_table_insert_type.is_some()
         || !insert.assignments.is_empty();
     if foreign {
         return Err(Report::error(codes::SYNTAX_ERROR, "this form of INSERT is not PostgreSQL's"));
     }
+    let overriding = overriding_of(insert)?;
     let TableObject::TableName(name) = &insert.table else {
         return Err(Report::error(codes::SYNTAX_ERROR, "INSERT needs a table"));
     };
@@ -161,10 +173,25 @@ pub fn plan_insert<'a>(insert: &'a ast::Insert, names: Names<'_>) -> Result<Inse
         alias: insert.table_alias.as_ref().map(|alias| folded(&alias.alias)),
         targets,
         source,
+        overriding,
         on_conflict,
         returning: insert.returning.as_deref(),
         table,
     })
+}
+
+/// The parser keeps OVERRIDING among the settings; other settings are not PostgreSQL's.
+fn overriding_of(insert: &ast::Insert) -> Result<Option<Overriding>, Report> {
+    match insert.settings.as_deref() {
+        None => Ok(None),
+        Some([setting]) if setting.key.value == OVERRIDING => {
+            let is_system = setting.value.to_string() == "system";
+            Ok(Some(if is_system { Overriding::System } else { Overriding::User }))
+        }
+        Some(_) => {
+            Err(Report::error(codes::SYNTAX_ERROR, "this form of INSERT is not PostgreSQL's"))
+        }
+    }
 }
 
 fn insert_source(source: Option<&Query>) -> Result<InsertSource<'_>, Report> {

@@ -17,6 +17,8 @@ pub mod access;
 pub mod bind;
 pub mod scalar;
 mod select;
+#[cfg(test)]
+mod tests;
 
 pub use select::{
     LockStrength, LockWait, RowLocking, ShortSelect, bind_item, column_info, plain_table, plan_select,

@@ -1,0 +1,75 @@
+//! The text of a view: its query with every relation qualified, so that the search path of whoever
+//! reads the view does not matter.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{self, Ident, ObjectName, VisitMut, VisitorMut};
+use tessera_planner::ddl::relation_name;
+use tessera_planner::short_path::bind::folded;
+use tessera_types::{RelationId, Report};
+
+use crate::context::SessionContext;
+
+/// Qualifies the relations of a query; gives the ids of those in the catalog.
+pub(super) fn qualify(
+    query: &mut ast::Query,
+    session: &SessionContext,
+) -> Result<Vec<RelationId>, Report> {
+    let mut visitor = Qualifier { session, scopes: Vec::new(), found: Vec::new(), error: None };
+    let _ = query.visit(&mut visitor);
+    match visitor.error {
+        Some(report) => Err(report),
+        None => Ok(visitor.found),
+    }
+}
+
+struct Qualifier<'a> {
+    session: &'a SessionContext,
+    /// Names that WITH clauses around here define.
+    scopes: Vec<HashSet<String>>,
+    found: Vec<RelationId>,
+    error: Option<Report>,
+}
+
+impl VisitorMut for Qualifier<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<()> {
+        let names = query.with.iter().flat_map(|with| &with.cte_tables);
+        self.scopes.push(names.map(|cte| folded(&cte.alias.name)).collect());
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<()> {
+        self.scopes.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, relation: &mut ObjectName) -> ControlFlow<()> {
+        let name = match relation_name(relation) {
+            Ok(name) => name,
+            Err(report) => {
+                self.error = Some(report);
+                return ControlFlow::Break(());
+            }
+        };
+        let is_local =
+            name.schema.is_none() && self.scopes.iter().any(|scope| scope.contains(&name.name));
+        if is_local {
+            return ControlFlow::Continue(());
+        }
+        let catalog = &self.session.catalog;
+        let found =
+            catalog.resolve(&self.session.search_path, name.schema.as_deref(), &name.name);
+        // What is not found is a system relation or a function; the binder has its say.
+        if let Some(found) = found {
+            let parts = [found.schema(), found.name()];
+            *relation = ObjectName::from(parts.map(|part| Ident::with_quote('"', part)).to_vec());
+            if !self.found.contains(&found.id()) {
+                self.found.push(found.id());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}

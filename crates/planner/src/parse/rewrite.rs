@@ -1,0 +1,82 @@
+//! Small differences between PostgreSQL's syntax and what `sqlparser` reads, mended on the tokens.
+//!
+//! - `INSERT … OVERRIDING { SYSTEM | USER } VALUE`: the words are taken out and kept in the
+//!   statement's `settings`, which PostgreSQL's INSERT does not have.
+//! - `COPY … (FREEZE on)`, `(HEADER off)`: the other spellings of a boolean.
+
+use sqlparser::ast::{Expr, Ident, Insert, SetExpr, Setting, Statement};
+use sqlparser::tokenizer::{Token, TokenWithSpan};
+
+/// Key of the setting that carries OVERRIDING.
+pub(crate) const OVERRIDING: &str = "overriding";
+
+/// What was taken out of the tokens.
+pub(super) struct Removed {
+    /// The tokens that are left.
+    pub(super) tokens: Vec<TokenWithSpan>,
+    /// `system` or `user`.
+    overriding: Option<&'static str>,
+}
+
+/// The tokens of a statement in a form that `sqlparser` reads; `None` when nothing is to be done.
+pub(super) fn mend(tokens: &[TokenWithSpan]) -> Option<Removed> {
+    let first = tokens.first()?;
+    if is_word(first, "insert") || is_word(first, "with") {
+        let at = tokens.windows(3).position(|window| {
+            is_word(&window[0], "overriding")
+                && (is_word(&window[1], "system") || is_word(&window[1], "user"))
+                && is_word(&window[2], "value")
+        })?;
+        let overriding = if is_word(&tokens[at + 1], "system") { "system" } else { "user" };
+        let mut left = tokens.to_vec();
+        left.drain(at..at + 3);
+        return Some(Removed { tokens: left, overriding: Some(overriding) });
+    }
+    if is_word(first, "copy") {
+        let mut left = tokens.to_vec();
+        let mut is_changed = false;
+        for at in 1..left.len() {
+            if !is_word(&left[at - 1], "freeze") && !is_word(&left[at - 1], "header") {
+                continue;
+            }
+            let replacement = match &left[at].token {
+                Token::Number(number, _) if number == "1" => "true",
+                Token::Number(number, _) if number == "0" => "false",
+                _ if is_word(&left[at], "on") => "true",
+                _ if is_word(&left[at], "off") => "false",
+                _ => continue,
+            };
+            left[at].token = Token::make_keyword(replacement);
+            is_changed = true;
+        }
+        return is_changed.then_some(Removed { tokens: left, overriding: None });
+    }
+    None
+}
+
+impl Removed {
+    /// Puts into the statement what was taken out of its tokens.
+    pub(super) fn restore(&self, statement: &mut Statement) {
+        let (Some(kind), Some(insert)) = (self.overriding, insert_of(statement)) else { return };
+        insert.settings = Some(vec![Setting {
+            key: Ident::new(OVERRIDING),
+            value: Expr::Identifier(Ident::new(kind)),
+        }]);
+    }
+}
+
+fn insert_of(statement: &mut Statement) -> Option<&mut Insert> {
+    match statement {
+        Statement::Insert(insert) => Some(insert),
+        Statement::Query(query) => match &mut *query.body {
+            SetExpr::Insert(Statement::Insert(insert)) => Some(insert),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn is_word(token: &TokenWithSpan, wanted: &str) -> bool {
+    matches!(&token.token, Token::Word(word)
+        if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted))
+}
