@@ -15,7 +15,7 @@ pub(crate) enum Job {
     Unit,
     /// SQL logic tests, over engine and wire, with and without the short path; the book's examples.
     Sql,
-    /// psql, psycopg, asyncpg, node-postgres, our own shell, pgbench, and bad input.
+    /// psql, psycopg, asyncpg, node-postgres, our own shell, pgbench.
     Clients,
     /// The server is killed under load.
     Crash,

@@ -26,32 +26,33 @@ const PARTS: [(&str, &str, &[&str]); 4] = [
 const PAGES: [&str; 3] = ["errors", "metrics", "configuration"];
 
 pub(crate) fn run(project: &Project, check: bool) -> Result<()> {
-    let folder = project.root().join("docs/reference");
-    fs::create_dir_all(&folder)?;
+    let docs = project.root().join("docs");
+    fs::create_dir_all(docs.join("reference"))?;
     let mut old = Vec::new();
-    for page in PAGES {
-        let mut cargo = project.cargo();
-        cargo.args([
-            "run",
-            "--quiet",
-            "--package",
-            "tessera-testkit",
-            "--bin",
-            "reference",
-            "--",
-        ]);
-        let text = output(cargo.arg(page))?;
-        let file = folder.join(format!("{page}.md"));
+    let mut put = |name: String, text: String| -> Result<()> {
+        let file = docs.join(&name);
         if fs::read_to_string(&file).is_ok_and(|present| present == text) {
-            continue;
+            return Ok(());
         }
         if check {
-            old.push(format!("docs/reference/{page}.md"));
+            old.push(format!("docs/{name}"));
         } else {
             fs::write(&file, text)?;
-            println!("wrote docs/reference/{page}.md");
+            println!("wrote docs/{name}");
         }
+        Ok(())
+    };
+    let package = ["--package", "tessera-testkit", "--bin", "reference"];
+    for page in PAGES {
+        let mut cargo = project.cargo();
+        cargo
+            .args(["run", "--quiet"])
+            .args(package)
+            .arg("--")
+            .arg(page);
+        put(format!("reference/{page}.md"), output(&mut cargo)?)?;
     }
+    put("SUMMARY.md".to_owned(), contents(&docs)?)?;
     if !old.is_empty() {
         bail!("out of date, run `cargo xtask gen`: {}", old.join(", "));
     }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -85,6 +86,26 @@ impl Project {
         cargo.args(["--profile", profile.name()]);
         run(&mut cargo).with_context(|| format!("building {binary}"))?;
         Ok(self.target.join(profile.directory()).join(binary))
+    }
+
+    /// Builds the server with fail points, beside the ordinary one.
+    pub(crate) fn build_with_fail_points(&self, home: &Path) -> Result<PathBuf> {
+        let mut cargo = self.cargo();
+        cargo.args([
+            "build",
+            "--quiet",
+            "--package",
+            "tessera-server",
+            "--bin",
+            "tessera",
+        ]);
+        cargo.args(["--features", "failpoints"]);
+        run(&mut cargo).context("building the server with fail points")?;
+        let built = self.target.join(Profile::Dev.directory()).join("tessera");
+        // The next ordinary build takes the name back.
+        let kept = home.join("tessera");
+        fs::copy(built, &kept)?;
+        Ok(kept)
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct TestArguments {
 pub(crate) type Step = (&'static str, fn(&Project) -> Result<Outcome>);
 
 /// In the order of what tells most in the least time.
-pub(crate) const STEPS: [Step; 19] = [
+pub(crate) const STEPS: [Step; 18] = [
     ("fmt", format),
     ("tidy", |project| {
         tidy::run(project).map(|()| Outcome::Done(Count::ONE))
@@ -52,9 +52,6 @@ pub(crate) const STEPS: [Step; 19] = [
     ("client: node-postgres", clients::node),
     ("client: tessera sql", clients::shell),
     ("pgbench", |project| pgbench::check(project, 1)),
-    ("abuse on the wire", |project| {
-        clients::python(project, "abuse.py")
-    }),
     ("crash", |project| {
         crash::check(
             project,

@@ -7,5 +7,8 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // For crash tests only: reads the variable FAILPOINTS.
+    #[cfg(feature = "failpoints")]
+    let _fail_points = fail::FailScenario::setup();
     tessera_server::run()
 }

@@ -28,7 +28,9 @@ fn faults_of(file: &Path, text: &str) -> Vec<String> {
         .lines()
         .find(|line| !line.trim().is_empty())
         .unwrap_or_default();
-    if !first.starts_with("//!") && !first.starts_with("#![doc") {
+    // A module's tests beside it need no introduction.
+    let tests = file.ends_with("tests.rs");
+    if !tests && !first.starts_with("//!") && !first.starts_with("#![doc") {
         faults.push("no module header: the first line must be `//!` and say the duty".to_owned());
     }
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
@@ -79,6 +81,7 @@ mod tests {
         check("a/src/queue.rs", "//! Waits.\n", 0);
         check("a/src/queue.rs", "\n\n//! Waits.\n", 0);
         check("a/src/queue.rs", "use std::fs;\n", 1);
+        check("a/src/queue/tests.rs", "use std::fs;\n", 0);
         check("a/src/queue/tests.rs", "use std::fs;\n", 0);
         check("a/src/utils.rs", "//! Things.\n", 1);
         check("a/src/helpers/mod.rs", "//! Things.\n", 1);

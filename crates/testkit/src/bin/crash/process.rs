@@ -62,7 +62,7 @@ impl Process {
         command.env("TESSERA_RECENT_MEMORY", recent.to_string());
         command.env("TESSERA_WRITE_BUFFER", buffer.to_string());
         let mut options = format!("recent {recent}, write buffer {buffer}");
-        if arguments.fail_points {
+        if arguments.fail_points && random.random_bool(0.5) {
             let point = FAIL_POINTS[random.random_range(0..FAIL_POINTS.len())];
             let percent = random.random_range(1..20);
             // The thread stays there until the kill.
