@@ -71,9 +71,46 @@ pub struct SessionContext {
     pub state: Arc<SessionState>,
 }
 
+/// The sessions of the server, kept by the engine; behind `pg_stat_activity` and
+/// `pg_cancel_backend`.
+pub trait ServerSessions: Send + Sync {
+    /// All open sessions, by process id.
+    fn list(&self) -> Vec<SessionRow>;
+    /// Ends the running statement of a session, or the whole session. False when there is none of
+    /// that number; 42501 when `by` has no right to.
+    fn signal(&self, process_id: i32, by: &str, terminate: bool) -> Result<bool, Report>;
+}
+
+/// One row of `pg_stat_activity`. Times are microseconds since 1970.
+#[derive(Debug, Clone)]
+pub struct SessionRow {
+    /// Number of the session.
+    pub process_id: i32,
+    /// Name of its user.
+    pub user: String,
+    /// `application_name`.
+    pub application_name: String,
+    /// Address of the client, if it came over a network.
+    pub peer: Option<std::net::SocketAddr>,
+    /// When the session began.
+    pub started_at: i64,
+    /// When its transaction began.
+    pub transaction_started_at: Option<i64>,
+    /// When its running or last statement began.
+    pub statement_started_at: Option<i64>,
+    /// When `state` changed.
+    pub state_changed_at: i64,
+    /// `active`, `idle`, …
+    pub state: &'static str,
+    /// Text of the running or last statement.
+    pub query: String,
+}
+
 /// What functions remember over the statements of one session.
 #[derive(Default)]
 pub struct SessionState {
+    /// All sessions of the server; set once, by the engine.
+    pub server: std::sync::OnceLock<Arc<dyn ServerSessions>>,
     /// `currval` per sequence and `lastval`.
     pub sequences: Mutex<SequenceState>,
     /// State of `random()` after `setseed`.
@@ -156,7 +193,13 @@ impl StatementContext {
 pub(crate) struct StatementExtension {
     pub(crate) statement: StatementContext,
     pub(crate) executor: Executor,
+    /// Ranges of scans with several partitions, cut once for each execution.
+    pub(crate) ranges: SharedRanges,
 }
+
+/// Ranges by the scan's id.
+pub(crate) type SharedRanges =
+    Arc<Mutex<std::collections::HashMap<u64, Arc<[tessera_storage::KeyRange]>>>>;
 
 impl StatementExtension {
     /// The statement that runs, if any (constant folding while planning has none).

@@ -7,7 +7,7 @@ use tessera_catalog::Catalog;
 use tessera_planner::functions::FunctionRegistry;
 use tessera_planner::{ColumnInfo, Parsed, Statement};
 use tessera_transactions::Transactions;
-use tessera_types::{Report, SqlType};
+use tessera_types::{FormatContext, Report, SqlType};
 
 use crate::context::{SessionContext, StatementContext};
 use crate::outcome::{CommandTag, Outcome};
@@ -64,10 +64,12 @@ struct Shared {
     registry: Arc<FunctionRegistry>,
     system_tables: Arc<SystemTables>,
     queries: QueryEngine,
+    writes: dml::cache::WriteCache,
 }
 
 /// A statement with its names and types resolved. Valid as long as the catalog it was prepared
-/// under; [`Executor::execute`] prepares it again when the catalog has changed.
+/// under; [`Executor::execute`] prepares it again when the catalog has changed. Cheap to clone.
+#[derive(Clone)]
 pub struct Prepared {
     /// The statement.
     pub parsed: Arc<Parsed>,
@@ -79,7 +81,7 @@ pub struct Prepared {
     given_types: Vec<Option<SqlType>>,
     /// Catalog and session values that the plan depends on.
     validity: Validity,
-    plan: Plan,
+    plan: Arc<Plan>,
 }
 
 /// What a plan was made under.
@@ -88,6 +90,8 @@ struct Validity {
     catalog_version: u64,
     search_path: Arc<[String]>,
     user: Arc<str>,
+    format: FormatContext,
+    short_path: bool,
 }
 
 /// How a prepared statement runs.
@@ -101,9 +105,14 @@ enum Plan {
 }
 
 impl Prepared {
+    /// Whether it runs on the store directly.
+    pub fn is_short_path(&self) -> bool {
+        self.short_plan().is_some()
+    }
+
     /// The short path's plan, when the statement has one.
     pub(crate) fn short_plan(&self) -> Option<&short_path::ShortPlan> {
-        match &self.plan {
+        match self.plan.as_ref() {
             Plan::Short(plan) => Some(plan),
             _ => None,
         }
@@ -111,7 +120,7 @@ impl Prepared {
 
     /// The query plan, when the statement is an ordinary query.
     pub(crate) fn query(&self) -> Option<&query::PreparedQuery> {
-        match &self.plan {
+        match self.plan.as_ref() {
             Plan::Query(query) => Some(query),
             _ => None,
         }
@@ -119,7 +128,7 @@ impl Prepared {
 
     /// The write's plan, when the statement is one.
     pub(crate) fn write(&self) -> Option<&dml::PreparedWrite> {
-        match &self.plan {
+        match self.plan.as_ref() {
             Plan::Write(write) => Some(write),
             _ => None,
         }
@@ -148,6 +157,7 @@ impl Executor {
                 registry: Arc::new(registry),
                 system_tables: Arc::new(system_tables),
                 queries,
+                writes: dml::cache::WriteCache::default(),
             }),
         })
     }
@@ -175,6 +185,11 @@ impl Executor {
     /// The tables of `pg_catalog` and `information_schema`.
     pub(crate) fn system_tables(&self) -> &Arc<SystemTables> {
         &self.shared.system_tables
+    }
+
+    /// Tables prepared for writing, and what else writes share.
+    pub(crate) fn writes(&self) -> &dml::cache::WriteCache {
+        &self.shared.writes
     }
 
     pub(crate) fn queries(&self) -> &QueryEngine {
@@ -238,7 +253,7 @@ impl Executor {
             columns,
             given_types: types.to_vec(),
             validity: validity_of(session),
-            plan,
+            plan: Arc::new(plan),
         })
     }
 
@@ -273,15 +288,7 @@ impl Executor {
         let guard = context.txn.start_statement().await.map_err(|error| error.report())?;
         let mut context = context.clone();
         context.view = Some(context.txn.view());
-        let outcome = match &prepared.plan {
-            Plan::Query(query) => query::execute(self, query, &context).await,
-            Plan::Short(plan) => short_path::execute(self, plan, &context).await,
-            Plan::Write(write) => dml::execute(self, write, &context).await,
-            Plan::Ddl(ddl) => ddl::execute(self, ddl, &context).await,
-            Plan::Copy(copy) => copy::execute(self, copy, &context).await,
-            Plan::Explain(explain) => explain::execute(self, explain, &context).await,
-        };
-        match outcome {
+        match self.execute_plan(prepared, &context).await {
             Ok(outcome) => {
                 guard.finish();
                 Ok(outcome)
@@ -290,6 +297,22 @@ impl Executor {
                 guard.undo();
                 Err(report)
             }
+        }
+    }
+
+    /// Runs a prepared statement within a statement that has started.
+    pub(crate) async fn execute_plan(
+        &self,
+        prepared: &Prepared,
+        context: &StatementContext,
+    ) -> Result<Outcome, Report> {
+        match prepared.plan.as_ref() {
+            Plan::Query(query) => query::execute(self, query, context).await,
+            Plan::Short(plan) => short_path::execute(self, plan, context).await,
+            Plan::Write(write) => dml::execute(self, write, context).await,
+            Plan::Ddl(ddl) => ddl::execute(self, ddl, context).await,
+            Plan::Copy(copy) => copy::execute(self, copy, context).await,
+            Plan::Explain(explain) => explain::execute(self, explain, context).await,
         }
     }
 
@@ -312,9 +335,12 @@ impl Executor {
 
 fn validity_of(session: &SessionContext) -> Validity {
     Validity {
-        catalog_version: session.catalog.version().0,
+        catalog_version: session.catalog.version(),
         search_path: session.search_path.clone(),
         user: session.user.clone(),
+        // The clock is not part of how literals are read; `now` in them is evaluated late.
+        format: FormatContext { now_micros: 0, ..*session.format },
+        short_path: session.short_path,
     }
 }
 

@@ -40,9 +40,9 @@ mod system_catalog;
 
 pub use arrow_values::{ArrayWriter, ColumnReader};
 pub use context::{
-    Notices, SequenceState, SessionContext, SessionState, SettingRow, Settings, StatementContext,
-    catalog_of, statement_of,
+    catalog_of, Notices, SequenceState, ServerSessions, SessionContext, SessionRow, SessionState, SettingRow, Settings, statement_of, StatementContext,
 };
 pub use copy::{CopyIn, CopyOut};
 pub use executor::{Executor, ExecutorOptions, Prepared};
+pub use system_catalog::names::OidNames;
 pub use outcome::{CommandTag, Outcome, RowBatch, RowStream};

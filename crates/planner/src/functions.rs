@@ -152,6 +152,7 @@ pub struct FunctionRegistry {
     windows: HashMap<String, Vec<Arc<WindowOverload>>>,
     sets: HashMap<String, Vec<Arc<SetOverload>>>,
     cast: Option<CastFactory>,
+    special_casts: HashMap<(u32, u32), Arc<ScalarUDF>>,
 }
 
 /// Makes the function that casts between two types when DataFusion's own cast would not do.
@@ -277,6 +278,17 @@ impl FunctionRegistry {
         self.cast = Some(factory);
     }
 
+    /// Adds a cast that needs more than the value, such as text to `regclass`. It goes before
+    /// the factory's, and exists for explicit casts even where `types::coerce` knows none.
+    pub fn special_cast(&mut self, from: &SqlType, to: &SqlType, udf: Arc<ScalarUDF>) {
+        self.special_casts.insert((from.oid(), to.oid()), udf);
+    }
+
+    /// Whether there is such a special cast.
+    pub fn has_special_cast(&self, from: &SqlType, to: &SqlType) -> bool {
+        self.special_casts.contains_key(&(from.oid(), to.oid()))
+    }
+
     /// The function that casts `from` to `to`.
     pub fn cast(
         &self,
@@ -284,7 +296,10 @@ impl FunctionRegistry {
         to: &SqlType,
         kind: tessera_types::CastKind,
     ) -> Option<Arc<ScalarUDF>> {
-        self.cast.as_ref().map(|factory| factory(from, to, kind))
+        match self.special_casts.get(&(from.oid(), to.oid())) {
+            Some(udf) => Some(udf.clone()),
+            None => self.cast.as_ref().map(|factory| factory(from, to, kind)),
+        }
     }
 
     /// Overloads of a scalar function.

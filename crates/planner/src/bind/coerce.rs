@@ -18,6 +18,8 @@ impl Binder<'_> {
     /// Whether there is such a cast.
     pub(super) fn can_cast(&self, from: &SqlType, to: &SqlType, kind: CastKind) -> bool {
         casts_implicitly(from, to) || (kind != CastKind::Implicit && coerce::exists(from, to, kind))
+            || (kind == CastKind::Explicit
+                && self.environment.registry().has_special_cast(from, to))
     }
 
     /// The expression as a value of type `to`.
@@ -50,7 +52,7 @@ impl Binder<'_> {
                 ..typed
             });
         }
-        if is_relabel(&from, to) {
+        if is_relabel(&from, to) && !self.environment.registry().has_special_cast(&from, to) {
             return Ok(Typed {
                 sql_type: to.clone(),
                 ..typed.detached()

@@ -80,3 +80,40 @@ fn is_word(token: &TokenWithSpan, wanted: &str) -> bool {
     matches!(&token.token, Token::Word(word)
         if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::OVERRIDING;
+    use crate::statement::Statement;
+    use sqlparser::ast;
+
+    #[test]
+    fn overriding_reaches_the_statement() {
+        for (sql, expected) in [
+            ("INSERT INTO t (a) OVERRIDING SYSTEM VALUE VALUES (1)", Some("system")),
+            ("insert into t overriding user value select 1", Some("user")),
+            ("INSERT INTO t (overriding) VALUES (1)", None),
+        ] {
+            let parsed = crate::parse(sql).expect(sql).remove(0);
+            let Statement::Write(write) = parsed.statement else { panic!("{sql} writes") };
+            let ast::Statement::Insert(insert) = &*write else { panic!("{sql} inserts") };
+            let found = insert.settings.as_ref().map(|settings| {
+                assert_eq!(settings[0].key.value, OVERRIDING);
+                settings[0].value.to_string()
+            });
+            assert_eq!(found.as_deref(), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn copy_options_take_every_spelling_of_a_boolean() {
+        for sql in [
+            "copy t from stdin with (freeze on)",
+            "COPY t FROM STDIN (FORMAT csv, HEADER off)",
+            "COPY t TO STDOUT (FORMAT csv, HEADER 1)",
+            "COPY t TO STDOUT (FORMAT csv, HEADER)",
+        ] {
+            crate::parse(sql).expect(sql);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! DataFusion as all queries share it, and the part that one run of a query owns.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::common::{DFSchema, Result as DfResult};
+use datafusion::execution::context::SessionState;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::execution::{SessionStateDefaults, TaskContext};
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::SessionConfig;
+use datafusion::optimizer::{Optimizer, OptimizerRule};
+use tessera_planner::errors::report_of;
+use tessera_planner::join_order::JoinOrder;
+use tessera_types::Report;
+
+use super::memory::{MemoryBudget, QueryMemory};
+use crate::context::{StatementContext, StatementExtension};
+use crate::executor::{Executor, ExecutorOptions};
+
+/// Rules, configuration and runtime that all queries share.
+pub(crate) struct QueryEngine {
+    base: SessionState,
+    runtime: Arc<RuntimeEnv>,
+    budget: Arc<MemoryBudget>,
+}
+
+impl QueryEngine {
+    /// Makes it once.
+    pub(crate) fn new(options: &ExecutorOptions) -> Result<QueryEngine, Report> {
+        let mut disk = DiskManagerBuilder::default();
+        match &options.spill_directory {
+            Some(directory) => {
+                disk.set_mode(DiskManagerMode::Directories(vec![directory.clone()]));
+                disk.set_max_temp_directory_size(options.spill_bytes_max);
+            }
+            None => disk.set_mode(DiskManagerMode::Disabled),
+        }
+        let runtime = RuntimeEnvBuilder::new()
+            .with_disk_manager_builder(disk)
+            .build_arc()
+            .map_err(report_of)?;
+        let mut config = SessionConfig::new()
+            .with_target_partitions(options.parallelism.max(1))
+            .with_batch_size(options.batch_rows.max(1))
+            .with_information_schema(false)
+            .with_default_features();
+        let settings = config.options_mut();
+        settings.optimizer.prefer_existing_sort = true;
+        let base = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(runtime.clone())
+            .with_default_features()
+            .with_expr_planners(SessionStateDefaults::default_expr_planners())
+            .with_optimizer_rules(optimizer_rules())
+            .build();
+        let budget = MemoryBudget::new(options.memory_budget_bytes);
+        Ok(QueryEngine { base, runtime, budget })
+    }
+
+    /// Optimizes and plans a query that needs no statement, to be kept.
+    pub(crate) async fn plan(
+        &self,
+        logical: &LogicalPlan,
+    ) -> Result<Arc<dyn ExecutionPlan>, Report> {
+        self.base.create_physical_plan(logical).await.map_err(report_of)
+    }
+
+    /// Memory that running queries hold.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.budget.used()
+    }
+}
+
+/// DataFusion's rules, with ours where filters have been pushed down and columns are not pruned.
+fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules = Optimizer::new().rules;
+    // The rule may appear twice; the last one ends the pass.
+    let at = rules.iter().rposition(|rule| rule.name() == "optimize_projections");
+    let at = at.unwrap_or(rules.len());
+    rules.insert(at, Arc::new(JoinOrder));
+    rules
+}
+
+/// Configuration defaults in one call, so that `new` reads as a list.
+trait Defaults {
+    fn with_default_features(self) -> Self;
+}
+
+impl Defaults for SessionConfig {
+    fn with_default_features(mut self) -> Self {
+        let options = self.options_mut();
+        // Our scans do not act on dynamic filters.
+        options.optimizer.enable_dynamic_filter_pushdown = false;
+        options.optimizer.skip_failed_rules = false;
+        options.execution.collect_statistics = true;
+        self
+    }
+}
+
+/// One execution of a query: its statement, its memory, its configuration.
+#[derive(Clone)]
+pub(crate) struct Run {
+    pub(crate) executor: Executor,
+    pub(crate) statement: StatementContext,
+    state: Arc<SessionState>,
+    runtime: Arc<RuntimeEnv>,
+}
+
+impl Run {
+    /// For a statement that has started.
+    pub(crate) fn new(executor: &Executor, context: &StatementContext) -> Result<Run, Report> {
+        let engine = executor.queries();
+        let bytes_max = context
+            .session
+            .query_memory_bytes_max
+            .unwrap_or(executor.options().query_memory_bytes_max);
+        let runtime = Arc::new(RuntimeEnv {
+            memory_pool: QueryMemory::new(&engine.budget, bytes_max),
+            ..engine.runtime.as_ref().clone()
+        });
+        let mut config = engine.base.config().clone();
+        config.options_mut().extensions.insert(StatementExtension {
+            statement: context.clone(),
+            executor: executor.clone(),
+            ranges: Arc::default(),
+        });
+        let state = SessionStateBuilder::new_from_existing(engine.base.clone())
+            .with_config(config)
+            .with_runtime_env(runtime.clone())
+            .build();
+        Ok(Run {
+            executor: executor.clone(),
+            statement: context.clone(),
+            state: Arc::new(state),
+            runtime,
+        })
+    }
+
+    /// Optimizes and plans.
+    pub(crate) async fn plan(
+        &self,
+        logical: LogicalPlan,
+    ) -> Result<Arc<dyn ExecutionPlan>, Report> {
+        self.state.create_physical_plan(&logical).await.map_err(report_of)
+    }
+
+    /// Optimizes only, for EXPLAIN VERBOSE and tests.
+    pub(crate) fn optimize(&self, logical: &LogicalPlan) -> Result<LogicalPlan, Report> {
+        self.state.optimize(logical).map_err(report_of)
+    }
+
+    /// What operators see while they run.
+    pub(crate) fn task(&self) -> Arc<TaskContext> {
+        Arc::new(TaskContext::new(
+            None,
+            String::new(),
+            self.state.config().clone(),
+            HashMap::new(),
+            HashMap::new(),
+            HashMap::new(),
+            HashMap::new(),
+            self.runtime.clone(),
+        ))
+    }
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Run")
+    }
+}
+
+/// One expression, ready to evaluate; with a statement, its functions see it.
+pub(crate) fn physical_expression(
+    executor: &Executor,
+    context: Option<&StatementContext>,
+    expr: &Expr,
+    schema: &DFSchema,
+) -> Result<Arc<dyn PhysicalExpr>, Report> {
+    let make = || -> DfResult<Arc<dyn PhysicalExpr>> {
+        let mut props = ExecutionProps::new();
+        let mut config = executor.queries().base.config().options().as_ref().clone();
+        if let Some(context) = context {
+            config.extensions.insert(StatementExtension {
+                statement: context.clone(),
+                executor: executor.clone(),
+                ranges: Arc::default(),
+            });
+        }
+        props.config_options = Some(Arc::new(config));
+        create_physical_expr(expr, schema, &props, &PhysicalPlanningContext::default())
+    };
+    make().map_err(report_of)
+}

@@ -1,0 +1,207 @@
+//! Queries through DataFusion: prepared once, planned for their parameters, run as a stream.
+//!
+//! # Map
+//! - `environment`: what the binder asks of catalog and session.
+//! - `engine`: [`QueryEngine`]: rules and configuration shared by all queries.
+//! - `memory`: one budget for all queries, and a limit for each.
+//! - `stream`: a running plan on the query runtime, ended by cancel or by being dropped.
+
+mod engine;
+mod environment;
+mod memory;
+mod stream;
+
+use std::sync::{Arc, OnceLock};
+
+use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::execution_plan::reset_plan_states;
+use datafusion::sql::sqlparser::ast;
+use tessera_planner::arrow_types::sql_type_of;
+use tessera_planner::bind::Binder;
+use tessera_planner::errors::{external, report_of};
+use tessera_planner::{ColumnInfo, Parsed, scalar};
+use tessera_types::{Report, SqlType, Value, codes};
+
+use crate::context::{SessionContext, StatementContext};
+use crate::executor::Executor;
+use crate::outcome::{Outcome, RowStream};
+
+pub(crate) use engine::{QueryEngine, Run, physical_expression};
+pub(crate) use environment::BindingEnvironment;
+
+/// A query with its names and types resolved.
+pub(crate) struct PreparedQuery {
+    plan: LogicalPlan,
+    columns: Arc<[ColumnInfo]>,
+    /// No parameters, and every function depends on its arguments alone.
+    is_pure: bool,
+    /// The physical plan of a pure query, made at its first execution.
+    physical: OnceLock<Arc<dyn ExecutionPlan>>,
+}
+
+impl PreparedQuery {
+    /// The columns of the result.
+    pub(crate) fn columns(&self) -> &Arc<[ColumnInfo]> {
+        &self.columns
+    }
+}
+
+/// Resolves names and types of a query; completes `params`.
+pub(crate) fn prepare(
+    executor: &Executor,
+    parsed: &Arc<Parsed>,
+    query: &ast::Query,
+    session: &Arc<SessionContext>,
+    params: &mut Vec<Option<SqlType>>,
+) -> Result<PreparedQuery, Report> {
+    let environment = BindingEnvironment::new(executor, session);
+    let mut binder = Binder::new(&environment, params).with_lines(parsed.lines.clone());
+    let bound = binder.bind_query(query)?;
+    if !bound.locks.is_empty() {
+        return Err(Report::unsupported(
+            "FOR UPDATE and FOR SHARE are supported for queries of one table without grouping, sorting by an expression, or subqueries",
+        ));
+    }
+    let columns: Arc<[ColumnInfo]> = bound.column_infos().into();
+    let is_pure = plan_is_pure(&bound.plan);
+    Ok(PreparedQuery { plan: bound.plan, columns, is_pure, physical: OnceLock::new() })
+}
+
+/// Starts the query; its rows come as they are computed.
+pub(crate) async fn execute(
+    executor: &Executor,
+    query: &PreparedQuery,
+    context: &StatementContext,
+) -> Result<Outcome, Report> {
+    let run = Run::new(executor, context)?;
+    let plan = if query.is_pure {
+        match query.physical.get() {
+            Some(plan) => stream::Planned::Physical(fresh(plan)?),
+            None => stream::Planned::Logical(query.plan.clone()),
+        }
+    } else {
+        stream::Planned::Logical(plan_with_parameters(query.plan.clone(), &context.params)?)
+    };
+    let plan = match plan {
+        stream::Planned::Logical(logical) if query.is_pure => {
+            // Without the statement: a plan that is kept must not keep a snapshot alive.
+            let physical = executor.queries().plan(&logical).await?;
+            let physical = query.physical.get_or_init(|| physical);
+            stream::Planned::Physical(fresh(physical)?)
+        }
+        other => other,
+    };
+    let stream = stream::run(run, plan, query.columns.clone());
+    Ok(Outcome::Rows(RowStream::streamed(query.columns.clone(), "SELECT", stream)))
+}
+
+/// Plans the query for these parameters, for EXPLAIN.
+pub(crate) async fn physical_plan(
+    query: &PreparedQuery,
+    run: &Run,
+    params: &[Value],
+) -> Result<Arc<dyn ExecutionPlan>, Report> {
+    run.plan(plan_with_parameters(query.plan.clone(), params)?).await
+}
+
+/// Runs a plan and drops its rows, for EXPLAIN ANALYZE.
+pub(crate) async fn run_to_end(run: Run, plan: Arc<dyn ExecutionPlan>) -> Result<(), Report> {
+    use futures::StreamExt;
+    let columns: Arc<[ColumnInfo]> = Arc::from([]);
+    let mut rows = Box::pin(stream::run(run, stream::Planned::Physical(plan), columns));
+    while let Some(batch) = rows.next().await {
+        batch?;
+    }
+    Ok(())
+}
+
+/// A plan whose operators have not run yet.
+fn fresh(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, Report> {
+    reset_plan_states(plan.clone()).map_err(report_of)
+}
+
+/// Whether an expression's value depends on its columns alone.
+pub(crate) fn is_pure(expr: &Expr) -> bool {
+    !expr
+        .exists(|inner| {
+            Ok(match inner {
+                Expr::ScalarFunction(call) => {
+                    call.func.signature().volatility != Volatility::Immutable
+                }
+                Expr::Placeholder(_) => true,
+                _ => false,
+            })
+        })
+        .unwrap_or(true)
+}
+
+fn plan_is_pure(plan: &LogicalPlan) -> bool {
+    let mut pure = true;
+    let walked = plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            pure &= is_pure(expr);
+            Ok(if pure { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+        })
+    });
+    pure && walked.is_ok()
+}
+
+/// The expression with its parameters' values put in.
+pub(crate) fn with_parameters(expr: Expr, params: &[Value]) -> Result<Expr, Report> {
+    Ok(expr.transform_up(|expr| put_in(expr, params)).map_err(report_of)?.data)
+}
+
+fn put_in(
+    expr: Expr,
+    params: &[Value],
+) -> datafusion::common::Result<Transformed<Expr>> {
+    let Expr::Placeholder(placeholder) = &expr else { return Ok(Transformed::no(expr)) };
+    let index: usize = placeholder.id.trim_start_matches('$').parse().unwrap_or(0);
+    let value = params.get(index.wrapping_sub(1)).ok_or_else(|| {
+        external(Report::error(
+            codes::UNDEFINED_PARAMETER,
+            format!("there is no parameter {}", placeholder.id),
+        ))
+    })?;
+    let sql_type = placeholder.field.as_ref().map_or(SqlType::Text, |field| sql_type_of(field));
+    let literal = scalar::to_scalar(value, &sql_type).map_err(external)?;
+    Ok(Transformed::yes(Expr::Literal(literal, None)))
+}
+
+/// The plan with its parameters' values put in.
+fn plan_with_parameters(plan: LogicalPlan, params: &[Value]) -> Result<LogicalPlan, Report> {
+    let plan = plan
+        .transform_up_with_subqueries(|node| {
+            let node = node.map_expressions(|expr| expr.transform_up(|expr| put_in(expr, params)))?;
+            node.transform_data(|node| check_limit(node).map(Transformed::no))
+        })
+        .map_err(report_of)?
+        .data;
+    Ok(plan)
+}
+
+/// A LIMIT by parameter may turn out negative or NULL.
+fn check_limit(node: LogicalPlan) -> datafusion::common::Result<LogicalPlan> {
+    let LogicalPlan::Limit(mut limit) = node else { return Ok(node) };
+    for (clause, expr) in [("OFFSET", &mut limit.skip), ("LIMIT", &mut limit.fetch)] {
+        match expr.as_deref() {
+            Some(Expr::Literal(ScalarValue::Int64(Some(rows)), _)) if *rows < 0 => {
+                let code = if clause == "LIMIT" {
+                    codes::INVALID_ROW_COUNT_IN_LIMIT_CLAUSE
+                } else {
+                    codes::INVALID_ROW_COUNT_IN_RESULT_OFFSET_CLAUSE
+                };
+                return Err(external(Report::error(
+                    code,
+                    format!("{clause} must not be negative"),
+                )));
+            }
+            Some(Expr::Literal(value, _)) if value.is_null() => *expr = None,
+            _ => {}
+        }
+    }
+    Ok(LogicalPlan::Limit(limit))
+}

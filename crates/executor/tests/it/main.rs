@@ -1,0 +1,10 @@
+//! Queries over a database in memory, with PostgreSQL 15's answers.
+
+mod harness;
+mod limits;
+mod plans;
+mod select;
+mod types;
+mod copy;
+mod definitions;
+mod writes;
