@@ -1,7 +1,7 @@
 //! `cargo xtask crash`: a server is killed under load, again and again; what is left is compared
 //! with what its clients were told.
 
-use crate::project::Project;
+use crate::project::{Profile, Project};
 use crate::server::fresh_home;
 use crate::steps::{Outcome, counted};
 use anyhow::Result;
@@ -24,25 +24,16 @@ pub(crate) fn run(project: &Project, arguments: &CrashArguments) -> Result<()> {
 pub(crate) fn check(project: &Project, arguments: &CrashArguments) -> Result<Outcome> {
     let home = fresh_home(project, "crash")?;
     let server = project.build_with_fail_points(&home)?;
-    let mut cargo = project.cargo();
-    cargo.args([
-        "run",
-        "--quiet",
-        "--package",
-        "tessera-testkit",
-        "--bin",
-        "crash",
-        "--",
-    ]);
-    cargo
+    let mut driver = project.command(project.build("tessera-testkit", "crash", Profile::Dev)?);
+    driver
         .arg("--server")
         .arg(server)
         .arg("--home")
         .arg(home)
         .arg("--fail-points");
-    cargo.args(["--kills", &arguments.kills.to_string()]);
+    driver.args(["--kills", &arguments.kills.to_string()]);
     if let Some(seed) = arguments.seed {
-        cargo.args(["--seed", &seed.to_string()]);
+        driver.args(["--seed", &seed.to_string()]);
     }
-    counted(&mut cargo)
+    counted(&mut driver)
 }

@@ -1,6 +1,6 @@
 //! `cargo xtask gen`: pages of the book that are written from the code, and its table of contents.
 
-use crate::project::{Project, output};
+use crate::project::{Profile, Project, output};
 use anyhow::{Context, Result, bail};
 use std::fmt::Write;
 use std::fs;
@@ -42,15 +42,10 @@ pub(crate) fn run(project: &Project, check: bool) -> Result<()> {
         }
         Ok(())
     };
-    let package = ["--package", "tessera-testkit", "--bin", "reference"];
+    let reference = project.build("tessera-testkit", "reference", Profile::Dev)?;
     for page in PAGES {
-        let mut cargo = project.cargo();
-        cargo
-            .args(["run", "--quiet"])
-            .args(package)
-            .arg("--")
-            .arg(page);
-        put(format!("reference/{page}.md"), output(&mut cargo)?)?;
+        let text = output(project.command(&reference).arg(page))?;
+        put(format!("reference/{page}.md"), text)?;
     }
     put("SUMMARY.md".to_owned(), contents(&docs)?)?;
     if !old.is_empty() {

@@ -1,6 +1,7 @@
 //! Where the project's things are, and how its child processes are started.
 
 use anyhow::{Context, Result, bail};
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -13,6 +14,8 @@ use std::thread;
 pub(crate) struct Project {
     root: PathBuf,
     target: PathBuf,
+    /// The workspace's own build is up to date: see `share_one_build`.
+    shared: Cell<bool>,
 }
 
 /// How the binary under test is built.
@@ -52,7 +55,11 @@ impl Project {
                 Path::new(&home).join(".cache/tessera/target")
             }
         };
-        Ok(Self { root, target })
+        Ok(Self {
+            root,
+            target,
+            shared: Cell::new(false),
+        })
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -79,8 +86,33 @@ impl Project {
         command
     }
 
+    /// Arguments that select what every check builds: the whole workspace with fail points.
+    ///
+    /// One selection means one set of dependency features, so dependencies are compiled once.
+    pub(crate) const WORKSPACE: [&str; 3] =
+        ["--workspace", "--features", "tessera-server/failpoints"];
+
+    /// From here on `build` takes binaries of the dev profile from the workspace's build.
+    pub(crate) fn share_one_build(&self) -> Result<()> {
+        if self.shared.get() {
+            return Ok(());
+        }
+        let mut cargo = self.cargo();
+        cargo.args(["build", "--quiet", "--all-targets"]);
+        cargo.args(Self::WORKSPACE);
+        run(&mut cargo).context("building the workspace")?;
+        self.shared.set(true);
+        Ok(())
+    }
+
     /// Builds one binary and returns its path.
     pub(crate) fn build(&self, package: &str, binary: &str, profile: Profile) -> Result<PathBuf> {
+        // The demo alone wants the server and nothing else; whatever checks it builds everything.
+        let alone = package == "tessera-server" && !self.shared.get();
+        if profile == Profile::Dev && !alone {
+            self.share_one_build()?;
+            return Ok(self.target.join(profile.directory()).join(binary));
+        }
         let mut cargo = self.cargo();
         cargo.args(["build", "--quiet", "--package", package, "--bin", binary]);
         cargo.args(["--profile", profile.name()]);
@@ -90,19 +122,9 @@ impl Project {
 
     /// Builds the server with fail points, beside the ordinary one.
     pub(crate) fn build_with_fail_points(&self, home: &Path) -> Result<PathBuf> {
-        let mut cargo = self.cargo();
-        cargo.args([
-            "build",
-            "--quiet",
-            "--package",
-            "tessera-server",
-            "--bin",
-            "tessera",
-        ]);
-        cargo.args(["--features", "failpoints"]);
-        run(&mut cargo).context("building the server with fail points")?;
+        self.share_one_build()?;
         let built = self.target.join(Profile::Dev.directory()).join("tessera");
-        // The next ordinary build takes the name back.
+        // The next build of the server alone takes the name back.
         let kept = home.join("tessera");
         fs::copy(built, &kept)?;
         Ok(kept)

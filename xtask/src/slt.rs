@@ -1,6 +1,6 @@
 //! `cargo xtask slt`: SQL logic tests over the engine and over the PostgreSQL wire.
 
-use crate::project::Project;
+use crate::project::{Profile, Project};
 use crate::steps::{Outcome, counted};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -40,7 +40,7 @@ impl Over {
 }
 
 pub(crate) fn run(project: &Project, arguments: &SltArguments) -> Result<()> {
-    let mut command = runner(project, "slt");
+    let mut command = runner(project, "slt")?;
     command.args(["--over", arguments.over.name()]);
     if arguments.complete {
         command.arg("--complete");
@@ -54,7 +54,7 @@ pub(crate) fn run(project: &Project, arguments: &SltArguments) -> Result<()> {
 
 /// The whole corpus, each session with these settings.
 pub(crate) fn corpus(project: &Project, over: Over, settings: &[&str]) -> Result<Outcome> {
-    let mut command = runner(project, "slt");
+    let mut command = runner(project, "slt")?;
     command.args(["--over", over.name()]);
     for setting in settings {
         command.args(["--set", setting]);
@@ -64,18 +64,12 @@ pub(crate) fn corpus(project: &Project, over: Over, settings: &[&str]) -> Result
 
 /// The SQL in the book's pages and in the README.
 pub(crate) fn examples(project: &Project) -> Result<Outcome> {
-    counted(&mut runner(project, "examples"))
+    counted(&mut runner(project, "examples")?)
 }
 
-fn runner(project: &Project, command: &str) -> Command {
-    let mut cargo = project.cargo();
-    cargo.args([
-        "run",
-        "--quiet",
-        "--package",
-        "tessera-sqltest",
-        "--",
-        command,
-    ]);
-    cargo
+fn runner(project: &Project, command: &str) -> Result<Command> {
+    let runner = project.build("tessera-sqltest", "sqltest", Profile::Dev)?;
+    let mut runner = project.command(runner);
+    runner.arg(command);
+    Ok(runner)
 }

@@ -22,12 +22,13 @@ pub(crate) struct TestArguments {
 pub(crate) type Step = (&'static str, fn(&Project) -> Result<Outcome>);
 
 /// In the order of what tells most in the least time.
-pub(crate) const STEPS: [Step; 18] = [
+pub(crate) const STEPS: [Step; 19] = [
     ("fmt", format),
     ("tidy", |project| {
         tidy::run(project).map(|()| Outcome::Done(Count::ONE))
     }),
     ("clippy", clippy),
+    ("build", build),
     ("unit and integration", unit),
     ("generated pages", |project| {
         generate::run(project, true).map(|()| Outcome::Done(Count::ONE))
@@ -95,16 +96,16 @@ pub(crate) fn format(project: &Project) -> Result<Outcome> {
 
 pub(crate) fn clippy(project: &Project) -> Result<Outcome> {
     let mut cargo = project.cargo();
-    cargo.args([
-        "clippy",
-        "--quiet",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ]);
+    cargo.args(["clippy", "--quiet", "--all-targets"]);
+    cargo.args(Project::WORKSPACE);
+    cargo.args(["--", "-D", "warnings"]);
     run_command(&mut cargo)?;
+    Ok(Outcome::Done(Count::ONE))
+}
+
+/// One build that every later step takes its binaries from.
+pub(crate) fn build(project: &Project) -> Result<Outcome> {
+    project.share_one_build()?;
     Ok(Outcome::Done(Count::ONE))
 }
 
@@ -113,6 +114,7 @@ pub(crate) fn unit(project: &Project) -> Result<Outcome> {
     counted(
         project
             .cargo()
-            .args(["test", "--workspace", "--no-fail-fast"]),
+            .args(["test", "--no-fail-fast"])
+            .args(Project::WORKSPACE),
     )
 }
