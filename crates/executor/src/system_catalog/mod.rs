@@ -1,13 +1,78 @@
-//! `pg_catalog` and `information_schema`, computed from the catalog when they are read.
+//! `pg_catalog`, `information_schema` and `tessera`: the database about itself.
+//!
+//! Rows are made from the catalog's state when a statement reads them, so they are as
+//! transactional as the DDL they show. Columns and types are those of PostgreSQL 15.
+//!
+//! # Map
+//! - `tables`: the set of system tables; `layout`: their names, oids and columns (`data/`).
+//! - `rows`: helps to make rows by column name.
+//! - `relations`, `constraints`, `types`, `roles`, `server`, `procedures`: `pg_catalog`.
+//! - `summaries`: its views for people (`pg_tables`, `pg_indexes`, …).
+//! - `information_schema`: the standard's views.
+//! - `own`: the `tessera` schema: locks, transactions, tables, storage.
+//! - `text`: definitions as SQL text (`pg_get_indexdef` and its kin).
+//! - `names`: `regclass` and its kin in and out; visibility.
+//! - `functions`, `sequences`: functions that need the catalog.
+//!
+//! # Not here
+//! Functions that need no catalog (`functions`), settings' values (the engine).
 
+mod constraints;
+mod functions;
+mod information_schema;
+mod layout;
+pub(crate) mod names;
+mod own;
+mod procedures;
+mod relations;
+mod roles;
+mod rows;
+mod sequences;
+mod server;
+mod summaries;
 mod tables;
+#[cfg(test)]
+mod tests;
+mod text;
+mod types;
+
+use std::sync::Arc;
 
 use tessera_planner::functions::FunctionRegistry;
 
+pub(crate) use sequences::table_of as sequence_table;
 pub(crate) use tables::{SystemTable, SystemTables};
 
 /// Adds the tables.
-pub(crate) fn register_tables(_tables: &mut SystemTables) {}
+pub(crate) fn register_tables(tables: &mut SystemTables) {
+    for table in layout::tables() {
+        let rows = relations::rows_of(table.name)
+            .or_else(|| constraints::rows_of(table.name))
+            .or_else(|| types::rows_of(table.name))
+            .or_else(|| roles::rows_of(table.name))
+            .or_else(|| server::rows_of(table.name))
+            .or_else(|| procedures::rows_of(table.name))
+            .or_else(|| summaries::rows_of(table.name))
+            .filter(|_| table.schema == "pg_catalog")
+            .or_else(|| {
+                information_schema::rows_of(table.name)
+                    .filter(|_| table.schema == "information_schema")
+            })
+            .or_else(|| own::rows_of(table.name).filter(|_| table.schema == "tessera"))
+            // What we do not have (triggers, policies, …) is truly empty.
+            .unwrap_or(rows::none);
+        tables.add(SystemTable {
+            schema: table.schema.to_owned(),
+            name: table.name.to_owned(),
+            id: table.id,
+            columns: table.columns.clone(),
+            rows: Arc::new(rows),
+        });
+    }
+}
 
 /// Adds the functions that need the catalog: `pg_get_indexdef`, `regclass` casts, `nextval`, …
-pub(crate) fn register_functions(_registry: &mut FunctionRegistry) {}
+pub(crate) fn register_functions(registry: &mut FunctionRegistry) {
+    functions::register(registry);
+    sequences::register(registry);
+}

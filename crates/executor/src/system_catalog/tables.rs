@@ -10,14 +10,14 @@ use crate::executor::Executor;
 
 /// Makes the rows of a system table for one statement.
 pub(crate) type SystemRows =
-    fn(&Executor, &StatementContext) -> Result<Vec<Vec<Value>>, Report>;
+    Arc<dyn Fn(&Executor, &StatementContext) -> Result<Vec<Vec<Value>>, Report> + Send + Sync>;
 
 /// One system table.
 pub(crate) struct SystemTable {
-    /// `pg_catalog` or `information_schema`.
-    pub(crate) schema: &'static str,
+    /// `pg_catalog`, `information_schema` or `tessera`.
+    pub(crate) schema: String,
     /// Name.
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// Its oid, below 16384.
     pub(crate) id: RelationId,
     /// Columns in order.
@@ -29,7 +29,7 @@ pub(crate) struct SystemTable {
 /// All system tables by schema and name.
 #[derive(Default)]
 pub(crate) struct SystemTables {
-    tables: HashMap<(&'static str, &'static str), Arc<SystemTable>>,
+    schemas: HashMap<String, HashMap<String, Arc<SystemTable>>>,
 }
 
 impl SystemTables {
@@ -40,16 +40,17 @@ impl SystemTables {
 
     /// Adds a table.
     pub(crate) fn add(&mut self, table: SystemTable) {
-        self.tables.insert((table.schema, table.name), Arc::new(table));
+        let schema = self.schemas.entry(table.schema.clone()).or_default();
+        schema.insert(table.name.clone(), Arc::new(table));
     }
 
     /// The table of that name.
     pub(crate) fn get(&self, schema: &str, name: &str) -> Option<&Arc<SystemTable>> {
-        self.tables.get(&(schema, name))
+        self.schemas.get(schema)?.get(name)
     }
 
     /// All tables, in no order.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<SystemTable>> {
-        self.tables.values()
+        self.schemas.values().flat_map(HashMap::values)
     }
 }
