@@ -862,21 +862,15 @@ fn clock(text: &str) -> Result<Clock, Fault> {
     })
 }
 
-/// Digits after the point of a second, rounded to microseconds; may give a whole second.
+/// Digits after the point of a second, rounded to microseconds as C's `rint` does; may give a whole
+/// second.
 pub(super) fn parse_fraction_micros(digits: &str) -> Option<i64> {
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let mut micros = 0;
-    for index in 0..6 {
-        micros = micros * 10
-            + digits
-                .as_bytes()
-                .get(index)
-                .map_or(0, |digit| i64::from(digit - b'0'));
-    }
-    let up = digits.as_bytes().get(6).is_some_and(|digit| *digit >= b'5');
-    Some(micros + i64::from(up))
+    let fraction: f64 = format!("0.{digits}0").parse().ok()?;
+    // At most a million, so the cast keeps the value.
+    Some((fraction * 1e6).round_ties_even() as i64)
 }
 
 fn fraction_micros(digits: &str) -> Result<i64, Fault> {
