@@ -27,8 +27,6 @@ use crate::store::Snapshot;
 
 /// Changed keys over which the whole row cache is dropped instead of single rows.
 const CHANGED_KEYS_MAX: usize = 1 << 20;
-/// Committed runs after which a checkpoint begins: every one makes each read slower.
-const RUNS_MAX: usize = 8;
 /// Keys between two reports of progress.
 const PROGRESS_KEYS: u64 = 1_024;
 
@@ -169,20 +167,18 @@ impl Core {
     pub(crate) fn is_checkpoint_due(&self) -> bool {
         let options = &self.options;
         let view = self.views.lock().current_view();
+        // Every run makes each read slower, and the work has to be done anyway.
         if !view.runs.is_empty() {
-            let bytes = self.run_bytes.load(Ordering::Relaxed);
-            if view.runs.len() >= RUNS_MAX || bytes >= options.checkpoint_run_bytes {
-                return true;
-            }
+            return true;
         }
-        let log_bytes = self
-            .log
-            .as_ref()
-            .map_or(0, |log| log.bytes_after(view.checkpoint));
-        // Memory grows with the log, except for hot keys, whose old versions are dropped at once.
-        log_bytes >= options.checkpoint_log_bytes
-            || log_bytes >= options.checkpoint_bytes
-                && self.recent.bytes() >= options.checkpoint_bytes
+        // What is pinned by snapshots is no reason: another checkpoint would not free it.
+        let pinned = self.recent_pinned.load(Ordering::Relaxed);
+        if self.recent.bytes() >= pinned + options.checkpoint_bytes {
+            return true;
+        }
+        // Hot keys fill the log and not the memory.
+        let log = self.log.as_ref();
+        log.is_some_and(|log| log.bytes_after(view.checkpoint) >= options.checkpoint_log_bytes)
     }
 }
 
@@ -193,8 +189,11 @@ pub(crate) fn checkpoint(core: &Arc<Core>) -> Result<(), StoreError> {
     core.pressure.begin();
     let outcome = advance(core);
     relieve(core);
-    core.pressure
-        .end(matches!(outcome, Err(StoreError::DiskFull)));
+    if let Err(StoreError::ReadOnly { reason }) = &outcome {
+        // The base has stopped, or the log has.
+        core.read_only.write().get_or_insert_with(|| reason.clone());
+    }
+    core.pressure.end(outcome.as_ref().err());
     let counters = &core.counters;
     match &outcome {
         Ok(true) => {

@@ -38,12 +38,11 @@ pub struct EmbeddedOptions {
     /// Memory for recent versions; writers wait, and in the end the oldest snapshots are given up,
     /// rather than going over it.
     pub recent_bytes_max: u64,
-    /// Bytes committed to memory after which a checkpoint begins.
+    /// Growth of recent versions in bytes after which a checkpoint begins. Run files are moved
+    /// into the base as soon as they are committed.
     pub checkpoint_bytes: u64,
     /// Bytes of log, all replayed at an opening, after which a checkpoint begins.
     pub checkpoint_log_bytes: u64,
-    /// Bytes of committed run files after which a checkpoint begins.
-    pub checkpoint_run_bytes: u64,
     /// How long a failed checkpoint waits before it is tried again.
     pub checkpoint_retry: Duration,
     /// Whether checkpoints begin by themselves; without it only `Store::checkpoint` makes them.
@@ -66,7 +65,6 @@ impl Default for EmbeddedOptions {
             recent_bytes_max: 256 << 20,
             checkpoint_bytes: 64 << 20,
             checkpoint_log_bytes: 256 << 20,
-            checkpoint_run_bytes: 256 << 20,
             checkpoint_retry: Duration::from_secs(1),
             checkpoint_automatic: true,
             row_cache_bytes: 32 << 20,

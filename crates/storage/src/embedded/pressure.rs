@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use tessera_telemetry::labels::StallReason;
 use tessera_telemetry::metrics;
 use tokio::sync::Notify;
@@ -22,8 +23,8 @@ const IDLE: u64 = u64::MAX;
 #[derive(Default)]
 pub(crate) struct Pressure {
     progress: AtomicU64,
-    /// The last checkpoint found the disk full.
-    disk_full: AtomicU64,
+    /// Why the last checkpoint failed, if it did.
+    failure: Mutex<Option<StoreError>>,
     stalled_us: AtomicU64,
     changed: Notify,
 }
@@ -68,8 +69,8 @@ impl Pressure {
             if core.recent.bytes() < self.allowed(core) {
                 return Ok(());
             }
-            if self.disk_full.load(Ordering::Relaxed) != 0 {
-                return Err(StoreError::DiskFull);
+            if let Some(error) = &*self.failure.lock() {
+                return Err(error.clone());
             }
             core.checkpointer.request();
             changed.await;
@@ -104,9 +105,8 @@ impl Pressure {
         self.changed.notify_waiters();
     }
 
-    pub(crate) fn end(&self, disk_full: bool) {
-        self.disk_full
-            .store(u64::from(disk_full), Ordering::Relaxed);
+    pub(crate) fn end(&self, failure: Option<&StoreError>) {
+        *self.failure.lock() = failure.cloned();
         self.progress.store(IDLE, Ordering::Relaxed);
         self.changed.notify_waiters();
     }

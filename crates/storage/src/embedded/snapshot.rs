@@ -7,7 +7,7 @@ use tessera_types::Version;
 
 use crate::batch::Write;
 use crate::deferred::Deferred;
-use crate::embedded::base::{self, BaseRows};
+use crate::embedded::base::{BaseRows, interpolate};
 use crate::embedded::core::Core;
 use crate::embedded::merge::{Item, Merge, Source};
 use crate::embedded::run::RunSource;
@@ -213,7 +213,17 @@ impl Snapshot for EmbeddedSnapshot {
     }
 
     fn partitions(&self, space: KeySpace, range: &KeyRange, count: usize) -> Vec<KeyRange> {
-        base::partitions(&*self.view.base, space, range, count)
+        let edge = |reverse| {
+            let first = self.merge(space, range, reverse).next_item();
+            first.ok().flatten().map(|item| item.key)
+        };
+        if range.is_empty() || count < 2 {
+            return vec![range.clone()];
+        }
+        match (edge(false), edge(true)) {
+            (Some(first), Some(last)) => range.split_at(interpolate(&first, &last, count)),
+            _ => vec![range.clone()],
+        }
     }
 }
 

@@ -76,7 +76,6 @@ fn options(random: &mut Random) -> EmbeddedOptions {
         },
         checkpoint_bytes: (16 << random.below(5)) << 10,
         checkpoint_log_bytes: (64 << random.below(4)) << 10,
-        checkpoint_run_bytes: 64 << 10,
         row_cache_bytes: random.below(2) << 20,
         disk_reserve_bytes: 0,
         ..EmbeddedOptions::default()

@@ -7,7 +7,9 @@ use futures::executor::block_on;
 use tessera_environment::Environment;
 use tessera_storage::{CommitOutcome, EmbeddedOptions, Store, StoreError};
 
-use crate::harness::{ROWS, checkpoint, commit, get, now, open, put, put_buffered, simulated};
+use crate::harness::{
+    ROWS, checkpoint, commit, error, get, now, open, put, put_buffered, simulated,
+};
 
 fn small(recent_bytes_max: u64) -> (Environment, Arc<dyn Store>) {
     let (env, _) = Environment::simulated(1);
@@ -130,6 +132,37 @@ fn a_snapshot_that_pins_too_much_ends_with_a_clear_error() {
         || store.statistics().snapshots.live == 0,
         "a snapshot is never given back",
     );
+}
+
+#[test]
+fn writers_are_refused_and_do_not_hang_when_checkpoints_fail() {
+    let (env, simulation) = Environment::simulated(1);
+    let options = EmbeddedOptions {
+        recent_bytes_max: 1 << 20,
+        checkpoint_bytes: 256 << 10,
+        checkpoint_automatic: true,
+        // One large segment: the log needs nothing that fails here.
+        log: tessera_log::LogOptions::deterministic(16 << 20),
+        ..EmbeddedOptions::simulated()
+    };
+    let store = open(&env, options);
+    put(&store, &["a=1"]);
+    let names = simulation.count(tessera_environment::Operation::Name);
+    simulation.fail_from(tessera_environment::Operation::Name, names);
+    let value = "x".repeat(2_000);
+    let refused = (0..2_000)
+        .map(|n| put_buffered(&store, &[&format!("k{n:05}={value}")]))
+        .find_map(|outcome| match outcome {
+            CommitOutcome::Committed(_) => None,
+            other => Some(error(other)),
+        })
+        .expect("memory is bounded");
+    assert!(matches!(refused, StoreError::Io { .. }), "{refused}");
+    assert_eq!(get(&store.snapshot(), "a"), Some("1".into()));
+    simulation.heal();
+    checkpoint(&store);
+    put(&store, &["a=2"]);
+    assert_eq!(get(&store.snapshot(), "a"), Some("2".into()));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fjall::compaction::Leveled;
-use fjall::config::{HashRatioPolicy, PinningPolicy};
+use fjall::config::HashRatioPolicy;
 use fjall::{
     AbstractTree, Database, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode, Readable,
 };
@@ -111,8 +111,6 @@ fn space_options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
         .manual_journal_persist(true)
         .data_block_hash_ratio_policy(HashRatioPolicy::all(HASH_RATIO))
-        .index_block_pinning_policy(PinningPolicy::all(true))
-        .filter_block_pinning_policy(PinningPolicy::all(true))
 }
 
 impl Base for LsmBase {

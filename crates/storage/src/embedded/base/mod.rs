@@ -82,27 +82,10 @@ pub(crate) fn open(
     })
 }
 
-/// Cuts a range into about `count` parts by interpolating between its first and its last key.
+/// At most `count - 1` ascending keys between `first` and `last`, to cut a range in equal parts.
 ///
-/// Exact for evenly spread fixed-width keys such as integers; never wrong, only uneven, for others.
-pub(crate) fn partitions(
-    view: &dyn BaseView,
-    space: KeySpace,
-    range: &KeyRange,
-    count: usize,
-) -> Vec<KeyRange> {
-    let edge = |reverse| view.rows(space, range, reverse).next().and_then(Result::ok);
-    if range.is_empty() || count < 2 {
-        return vec![range.clone()];
-    }
-    match (edge(false), edge(true)) {
-        (Some((first, _)), Some((last, _))) => range.split_at(interpolate(&first, &last, count)),
-        _ => vec![range.clone()],
-    }
-}
-
-/// `count - 1` ascending keys between `first` and `last`.
-fn interpolate(first: &[u8], last: &[u8], count: usize) -> Vec<Key> {
+/// Exact for evenly spread fixed-width keys such as integers; only uneven for others.
+pub(crate) fn interpolate(first: &[u8], last: &[u8], count: usize) -> Vec<Key> {
     let shared = first.iter().zip(last).take_while(|(a, b)| a == b).count();
     let number = |key: &[u8]| {
         let mut bytes = [0; INTERPOLATED_BYTES];

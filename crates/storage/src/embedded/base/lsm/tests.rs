@@ -32,7 +32,16 @@ fn rows(view: &dyn BaseView, space: KeySpace) -> Vec<(u32, u32)> {
         .collect()
 }
 
-/// Copies a directory as a killed process would leave it.
+/// Copies a base as a killed process would leave it, with what is half done in the background.
+/// Manifests are held meanwhile, because a copy, unlike a kill, takes time.
+fn image(base: &LsmBase, from: &Path, to: &Path) {
+    let trees = base.spaces.iter().chain([&base.system]);
+    let _held: Vec<_> = trees
+        .map(|keyspace| keyspace.tree.get_version_history_lock())
+        .collect();
+    copy_dir(from, to);
+}
+
 fn copy_dir(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("made");
     for entry in std::fs::read_dir(from).expect("listed") {
@@ -74,7 +83,7 @@ fn writing_goes_on_after_every_kill() {
         }
         // The kill: the files as they are, beside a live process with work in the background.
         let next = home.path().join(format!("{}", round + 1));
-        copy_dir(&current, &next);
+        image(&base, &current, &next);
         current = next;
     }
     let base = open(&current);
@@ -130,7 +139,11 @@ fn what_was_recorded_survives_without_the_rest() {
     let base = open(&home.path().join("live"));
     ingest(&base, KeySpace::Rows, (0..100).map(|k| (k, Some(1))));
     base.record(Version(1)).expect("recorded");
-    copy_dir(&home.path().join("live"), &home.path().join("synced"));
+    image(
+        &base,
+        &home.path().join("live"),
+        &home.path().join("synced"),
+    );
     // An ingestion that is cut off in its middle, with its files on disk.
     let mut count = 0;
     let mut failing = (0..100_000_u32).map(|n| {
@@ -144,7 +157,7 @@ fn what_was_recorded_survives_without_the_rest() {
         }
     });
     assert!(base.ingest(KeySpace::Rows, &mut failing).is_err());
-    copy_dir(&home.path().join("live"), &home.path().join("torn"));
+    image(&base, &home.path().join("live"), &home.path().join("torn"));
     // The half-written file never reached the disk in full.
     let tables = home.path().join("torn/keyspaces");
     for space in std::fs::read_dir(tables).expect("listed") {
