@@ -165,7 +165,9 @@ impl LockManager {
                 }
                 Wait::Block => {
                     let measured = measure::WaitMeasured::start(resource, mode);
-                    let outcome = self.wait(owner, resource, before, wanted, options.deadline).await;
+                    let outcome = self
+                        .wait(owner, resource, before, wanted, options.deadline)
+                        .await;
                     measured.end(&outcome);
                     outcome?
                 }
@@ -204,15 +206,28 @@ impl LockManager {
                 },
                 Wait::Block | Wait::NoWait => *options,
             };
+            let mut waited = false;
             if let Some(above) = above
                 && above_missing
             {
-                self.acquire(owner, above, intention, &above_options)
+                let grant = self
+                    .acquire(owner, above, intention, &above_options)
                     .await?;
+                waited |= grant == Grant::AfterWait;
             }
             if parent_missing {
-                self.acquire(owner, parent, intention, &above_options)
+                let grant = self
+                    .acquire(owner, parent, intention, &above_options)
                     .await?;
+                waited |= grant == Grant::AfterWait;
+            }
+            if waited {
+                let grant = self.acquire(owner, resource, mode, options).await?;
+                // What the resource protects may have changed while we waited above it.
+                return Ok(match grant {
+                    Grant::Immediate => Grant::AfterWait,
+                    other => other,
+                });
             }
         }
         self.acquire(owner, resource, mode, options).await

@@ -299,7 +299,7 @@ async fn compare(view: &Arc<TxnView>, expected: &State) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 250, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
 
     #[test]
     fn interleavings_agree_with_the_model(actions in actions()) {

@@ -1,11 +1,14 @@
 //! A store, its transactions, and short words for what tests do with them.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tessera_environment::Environment;
 use tessera_locks::{LockManager, LockOptions, Mode, Wait};
-use tessera_storage::{KeyRange, KeySpace, ScanOptions, Store, open_memory};
+use tessera_storage::{
+    EmbeddedOptions, KeyRange, KeySpace, ScanOptions, Store, open_embedded, open_memory,
+};
 use tessera_transactions::{
     Isolation, RowLock, StatementGuard, Transaction, TransactionError, TransactionOptions,
     Transactions, TransactionsOptions, TxnView,
@@ -20,7 +23,10 @@ pub(crate) struct World {
 
 /// The engines that every test runs over.
 pub(crate) fn worlds() -> Vec<World> {
-    vec![World::over(open_memory())]
+    let (environment, _) = Environment::simulated(1);
+    let options = EmbeddedOptions::simulated();
+    let embedded = open_embedded(&environment, Path::new("/data"), options).unwrap();
+    vec![World::over(open_memory()), World::over(embedded)]
 }
 
 impl World {
