@@ -215,7 +215,8 @@ impl Catalog {
         let expressions: Vec<String> = expressions_with(table, name)
             .map(|what| format!("{what} depends on {}", check::describe_column(table, name)))
             .collect();
-        if !cascade && !(views.is_empty() && expressions.is_empty()) {
+        let is_used = !views.is_empty() || !expressions.is_empty();
+        if is_used && !cascade {
             let object = check::describe_column(table, name);
             let mut dependents: Vec<String> = views
                 .iter()

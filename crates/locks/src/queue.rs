@@ -175,12 +175,12 @@ impl Queue {
 
     /// Whom a request for `mode` that stands before the waiter `ticket` (or last) waits for:
     /// holders in its way and everyone before it in the queue.
-    pub(crate) fn blockers<'a>(
-        &'a self,
+    pub(crate) fn blockers(
+        &self,
         txn: TxnId,
         ticket: Option<u64>,
         mode: Mode,
-    ) -> impl Iterator<Item = (&'a Arc<OwnerInfo>, Mode, bool)> {
+    ) -> impl Iterator<Item = (&Arc<OwnerInfo>, Mode, bool)> {
         let holders = self
             .granted
             .iter()

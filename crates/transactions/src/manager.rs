@@ -18,6 +18,9 @@ use crate::view::TxnView;
 /// Independent parts of the list of active transactions.
 const SHARDS: usize = 32;
 
+/// Active transactions by id, or by token.
+type Index<K> = Mutex<HashMap<K, Weak<Inner>, RandomState>>;
+
 /// All transactions of one store.
 pub struct Transactions {
     pub(crate) store: Arc<dyn Store>,
@@ -25,8 +28,8 @@ pub struct Transactions {
     pub(crate) environment: Environment,
     pub(crate) options: TransactionsOptions,
     next_id: AtomicU64,
-    active: Box<[Mutex<HashMap<TxnId, Weak<Inner>, RandomState>>]>,
-    tokens: Mutex<HashMap<String, Weak<Inner>, RandomState>>,
+    active: Box<[Index<TxnId>]>,
+    tokens: Index<String>,
     row_hasher: RandomState,
 }
 
@@ -153,7 +156,7 @@ impl Transactions {
         }
     }
 
-    fn shard(&self, id: TxnId) -> &Mutex<HashMap<TxnId, Weak<Inner>, RandomState>> {
+    fn shard(&self, id: TxnId) -> &Index<TxnId> {
         &self.active[id.0 as usize % SHARDS]
     }
 }

@@ -1,5 +1,7 @@
 //! Transactions over both engines.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something fails")]
+
 mod anomalies;
 mod commit;
 mod model;
