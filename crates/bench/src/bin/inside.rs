@@ -169,7 +169,6 @@ fn syncs_per_second(folder: &Path) -> Result<f64> {
         &path,
         Open {
             read: true,
-            write: true,
             create: true,
             ..Open::default()
         },
