@@ -165,14 +165,7 @@ fn syncs_per_second(folder: &Path) -> Result<f64> {
     let files = Environment::real().files;
     files.create_dir_all(folder)?;
     let path = folder.join("syncs");
-    let file = files.open(
-        &path,
-        Open {
-            read: true,
-            create: true,
-            ..Open::default()
-        },
-    )?;
+    let file = files.open(&path, Open::create())?;
     file.allocate(16 << 20)?;
     let began = Instant::now();
     let mut syncs = 0_u64;
