@@ -59,8 +59,8 @@ impl Process {
         // Little memory for recent versions makes checkpoints come often.
         let recent = [4_u64, 16, 64][random.random_range(0..3)] << 20;
         let buffer = [64_u64 << 10, 64 << 20][random.random_range(0..2)];
-        command.env("TESSERA_RECENT_MEMORY", recent.to_string());
-        command.env("TESSERA_WRITE_BUFFER", buffer.to_string());
+        command.env("TESSERA_RECENT_MEMORY", format!("{recent}B"));
+        command.env("TESSERA_WRITE_BUFFER", format!("{buffer}B"));
         let mut options = format!("recent {recent}, write buffer {buffer}");
         if arguments.fail_points && random.random_bool(0.5) {
             let point = FAIL_POINTS[random.random_range(0..FAIL_POINTS.len())];
