@@ -1,8 +1,10 @@
 //! Prepares and executes statements; holds what all of them share.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tessera_catalog::Catalog;
 use tessera_planner::functions::FunctionRegistry;
 use tessera_planner::{ColumnInfo, Parsed, Statement};
@@ -65,6 +67,7 @@ struct Shared {
     system_tables: Arc<SystemTables>,
     queries: QueryEngine,
     writes: dml::cache::WriteCache,
+    plans: PlanCache,
 }
 
 /// A statement with its names and types resolved. Valid as long as the catalog it was prepared
@@ -158,6 +161,7 @@ impl Executor {
                 system_tables: Arc::new(system_tables),
                 queries,
                 writes: dml::cache::WriteCache::default(),
+                plans: PlanCache::default(),
             }),
         })
     }
@@ -203,6 +207,10 @@ impl Executor {
         session: &Arc<SessionContext>,
         types: &[Option<SqlType>],
     ) -> Result<Prepared, Report> {
+        let validity = validity_of(session);
+        if let Some(found) = self.shared.plans.find(parsed, types, &validity) {
+            return Ok(found);
+        }
         let mut params = types.to_vec();
         let (plan, columns) = match &parsed.statement {
             Statement::Query(query) => {
@@ -247,14 +255,16 @@ impl Executor {
             .into_iter()
             .map(|found| found.unwrap_or(SqlType::Text))
             .collect();
-        Ok(Prepared {
+        let prepared = Prepared {
             parsed: parsed.clone(),
             params,
             columns,
             given_types: types.to_vec(),
-            validity: validity_of(session),
+            validity,
             plan: Arc::new(plan),
-        })
+        };
+        self.shared.plans.keep(&prepared, self.shared.options.plan_cache_entries_max);
+        Ok(prepared)
     }
 
     /// Runs a prepared statement as one statement of its transaction.
@@ -286,6 +296,9 @@ impl Executor {
     ) -> Result<Outcome, Report> {
         context.check_cancelled()?;
         let guard = context.txn.start_statement().await.map_err(|error| error.report())?;
+        // What others are told when they wait for this one, and how long this one waits.
+        context.txn.set_statement_text(Some(prepared.parsed.text.clone()));
+        context.txn.set_lock_timeout(context.session.lock_timeout);
         let mut context = context.clone();
         context.view = Some(context.txn.view());
         match self.execute_plan(prepared, &context).await {
@@ -331,6 +344,58 @@ impl Executor {
             _ => Ok(Vec::new()),
         }
     }
+}
+
+/// Texts longer than this are not kept in the plan cache.
+const CACHED_TEXT_BYTES_MAX: usize = 16 << 10;
+
+/// Prepared queries and writes by text and declared parameter types.
+///
+/// A plan made under another catalog or search path is never given: its validity differs.
+#[derive(Default)]
+struct PlanCache {
+    plans: Mutex<HashMap<PlanKey, Prepared>>,
+}
+
+/// What makes two statements the same.
+type PlanKey = (Arc<str>, Vec<Option<SqlType>>);
+
+impl PlanCache {
+    fn find(
+        &self,
+        parsed: &Parsed,
+        types: &[Option<SqlType>],
+        validity: &Validity,
+    ) -> Option<Prepared> {
+        if !is_cached(parsed) {
+            return None;
+        }
+        let plans = self.plans.lock();
+        let found = plans.get(&(parsed.text.clone(), types.to_vec()))?;
+        (found.validity == *validity).then(|| found.clone())
+    }
+
+    fn keep(&self, prepared: &Prepared, entries_max: usize) {
+        if !is_cached(&prepared.parsed) {
+            return;
+        }
+        let mut plans = self.plans.lock();
+        if plans.len() >= entries_max {
+            // Rare, and cheap to fill again: what is used comes back at once.
+            plans.clear();
+        }
+        let key = (prepared.parsed.text.clone(), prepared.given_types.clone());
+        if entries_max > 0 {
+            plans.insert(key, prepared.clone());
+        }
+    }
+}
+
+/// Statements whose text says all. Without a text (a part of another statement) there is none.
+fn is_cached(parsed: &Parsed) -> bool {
+    !parsed.text.is_empty()
+        && parsed.text.len() <= CACHED_TEXT_BYTES_MAX
+        && matches!(parsed.statement, Statement::Query(_) | Statement::Write(_))
 }
 
 fn validity_of(session: &SessionContext) -> Validity {

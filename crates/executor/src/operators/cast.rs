@@ -3,14 +3,18 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, FieldRef};
+use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Date32Type, FieldRef};
+use arrow::error::ArrowError;
 use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
 };
 use tessera_planner::arrow_types::field_of;
-use tessera_types::{CastKind, FormatContext, SqlType, Value, coerce};
+use tessera_types::{
+    CastKind, FormatContext, Report, SqlType, Value, codes, coerce, datetime,
+};
 
 use super::rows::evaluate;
 use crate::context::StatementExtension;
@@ -35,6 +39,42 @@ pub(crate) fn function(from: &SqlType, to: &SqlType, kind: CastKind) -> Arc<Scal
         kind,
         signature: Signature::any(1, volatility),
     }))
+}
+
+/// Casts that are frequent in conditions, a whole array at once.
+fn by_vector(array: &ArrayRef, from: &SqlType, to: &SqlType) -> Result<Option<ArrayRef>> {
+    match (from, to) {
+        (SqlType::Date, SqlType::Timestamp) => {
+            let dates = array.as_primitive::<Date32Type>();
+            let result: TimestampMicrosecondArray =
+                dates.try_unary(|date| midnight(date).ok_or_else(out_of_range))?;
+            Ok(Some(Arc::new(result)))
+        }
+        (SqlType::Numeric(_), SqlType::Double)
+            if matches!(array.data_type(), DataType::Decimal128(..)) =>
+        {
+            Ok(Some(arrow::compute::cast(array, &DataType::Float64)?))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The first microsecond of a date; infinity stays infinity.
+fn midnight(date: i32) -> Option<i64> {
+    match date {
+        i32::MAX => Some(i64::MAX),
+        i32::MIN => Some(i64::MIN),
+        date => i64::from(date)
+            .checked_mul(86_400_000_000)
+            .filter(|micros| datetime::timestamp_in_range(*micros)),
+    }
+}
+
+fn out_of_range() -> ArrowError {
+    super::arithmetic::as_arrow(Report::error(
+        codes::DATETIME_FIELD_OVERFLOW,
+        "date out of range for timestamp",
+    ))
 }
 
 /// Whether the result depends on the session's time zone or date style.

@@ -132,10 +132,12 @@ impl Run {
             executor: executor.clone(),
             ranges: Arc::default(),
         });
-        let state = SessionStateBuilder::new_from_existing(engine.base.clone())
+        let mut state = SessionStateBuilder::new_from_existing(engine.base.clone())
             .with_config(config)
             .with_runtime_env(runtime.clone())
             .build();
+        // Physical expressions take their configuration, and with it the statement, from here.
+        state.mark_start_execution();
         Ok(Run {
             executor: executor.clone(),
             statement: context.clone(),

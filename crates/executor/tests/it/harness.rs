@@ -150,16 +150,7 @@ impl Db {
         session: &Arc<SessionContext>,
     ) -> Result<Vec<Vec<String>>, Report> {
         let prepared = self.executor.prepare(&Arc::new(parsed), session, &[])?;
-        let context = StatementContext {
-            session: session.clone(),
-            txn: txn.clone(),
-            params: params.into(),
-            cancel: CancellationToken::new(),
-            transaction_micros: 0,
-            statement_micros: 0,
-            notices: Arc::new(Notices::default()),
-            view: None,
-        };
+        let context = self.context(session, txn, params);
         match self.executor.execute(&prepared, &context).await? {
             Outcome::Rows(stream) => {
                 let columns = stream.columns().clone();
@@ -233,6 +224,45 @@ impl Db {
         let table = tessera_tables::Table::new(state.table(id).expect("it is a table").clone());
         let view: Arc<dyn tessera_storage::Snapshot> = self.transactions.view();
         tessera_tables::check_table(&view, &table).await.expect("indexes match the rows");
+    }
+
+    /// Loads comma-separated lines into a table.
+    pub(crate) async fn copy_csv(&self, table: &str, lines: &[String]) -> Result<(), Report> {
+        let sql = format!("COPY {table} FROM STDIN WITH (FORMAT csv)");
+        let parsed = tessera_planner::parse(&sql)?.remove(0);
+        let txn = self.transactions.begin(TransactionOptions::default());
+        let session = self.session(&txn);
+        let prepared = self.executor.prepare(&Arc::new(parsed), &session, &[])?;
+        let context = self.context(&session, &txn, &[]);
+        let Outcome::CopyIn(mut copy) = self.executor.execute(&prepared, &context).await? else {
+            return Err(Report::internal("COPY FROM STDIN waits for data"));
+        };
+        for chunk in lines.chunks(500) {
+            let mut text = chunk.join("\n");
+            text.push('\n');
+            copy.push(text.into()).await?;
+        }
+        copy.finish().await?;
+        txn.commit().await.map_err(|error| error.report())?;
+        Ok(())
+    }
+
+    fn context(
+        &self,
+        session: &Arc<SessionContext>,
+        txn: &tessera_transactions::Transaction,
+        params: &[Value],
+    ) -> StatementContext {
+        StatementContext {
+            session: session.clone(),
+            txn: txn.clone(),
+            params: params.into(),
+            cancel: CancellationToken::new(),
+            transaction_micros: 0,
+            statement_micros: 0,
+            notices: Arc::new(Notices::default()),
+            view: None,
+        }
     }
 
     /// Runs a statement and compares its rows, each written as `a|b`, `∅` for NULL.

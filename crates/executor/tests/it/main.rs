@@ -4,6 +4,7 @@ mod harness;
 mod limits;
 mod plans;
 mod select;
+mod tpch;
 mod types;
 mod copy;
 mod definitions;
