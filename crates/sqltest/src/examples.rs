@@ -2,7 +2,8 @@
 //!
 //! A fenced block marked `sql` runs. If a block marked `text` follows with nothing but blank lines
 //! between, the answers must be that text, in the shape of `tessera sql`; else every statement
-//! must succeed. A block marked `sql,ignore` does not run and counts as skipped.
+//! must succeed. A block marked `sql,ignore` does not run and counts as skipped. What a page needs
+//! and readers do not stands in a comment: a line `<!-- setup`, statements, a line `-->`.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -131,7 +132,31 @@ fn examples_of(page: &str) -> Vec<Example> {
     let mut examples: Vec<Example> = Vec::new();
     let mut block: Option<(String, String)> = None;
     let mut answer_may_follow = false;
+    let mut setup = false;
     for (number, line) in page.lines().enumerate() {
+        match (line, examples.last_mut()) {
+            ("<!-- setup", _) => {
+                setup = true;
+                examples.push(Example {
+                    line: number + 1,
+                    sql: String::new(),
+                    expected: None,
+                    ignored: false,
+                });
+                continue;
+            }
+            ("-->", _) if setup => {
+                setup = false;
+                answer_may_follow = false;
+                continue;
+            }
+            (text, Some(example)) if setup => {
+                example.sql.push_str(text);
+                example.sql.push('\n');
+                continue;
+            }
+            _ => {}
+        }
         let fence = line.trim_start().strip_prefix("```");
         match (&mut block, fence) {
             (None, Some(kind)) => {
@@ -185,7 +210,7 @@ mod tests {
 
     #[test]
     fn an_answer_belongs_to_the_block_right_before_it() {
-        let page = "# T\n```sql\nSELECT 1;\n```\n\n```text\none\n```\n```sh\nls\n```\n```sql\nSELECT 2;\n```\nwords\n```text\nother\n```\n```sql,ignore\nBOOM\n```\n";
+        let page = "# T\n<!-- setup\nSELECT 0;\n-->\n```sql\nSELECT 1;\n```\n\n```text\none\n```\n```sh\nls\n```\n```sql\nSELECT 2;\n```\nwords\n```text\nother\n```\n```sql,ignore\nBOOM\n```\n";
         let found = examples_of(page);
         let shown: Vec<_> = found
             .iter()
@@ -200,6 +225,7 @@ mod tests {
         assert_eq!(
             shown,
             [
+                ("SELECT 0;\n", None, false),
                 ("SELECT 1;\n", Some("one\n"), false),
                 ("SELECT 2;\n", None, false),
                 ("BOOM\n", None, true),
