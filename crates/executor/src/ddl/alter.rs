@@ -26,6 +26,7 @@ use crate::short_path::eval::convert;
 
 use super::Run;
 use super::create::check_key_type;
+use super::view_text::pin_sequences;
 
 /// How a rewrite makes a new row of an old one.
 enum Transform {
@@ -154,8 +155,13 @@ impl Run<'_> {
                     );
                     Ok(Arc::clone(table))
                 }
-                AlterTable::SetDefault { .. } => {
-                    let altered = self.verb(table, (**action).clone()).await?;
+                AlterTable::SetDefault { column, default } => {
+                    let default = match default {
+                        Some(sql) => Some(pin_sequences(sql, &self.session())?),
+                        None => None,
+                    };
+                    let action = AlterTable::SetDefault { column: column.clone(), default };
+                    let altered = self.verb(table, action).await?;
                     self.check_rules(&altered)?;
                     Ok(altered)
                 }
@@ -309,6 +315,9 @@ impl Run<'_> {
         }
         let mut column = column.clone();
         let mut needs_rewrite = !matches!(column.source, ColumnSource::Plain);
+        if let Some(default) = &column.default {
+            column.default = Some(pin_sequences(default, &self.session())?);
+        }
         if let Some(default) = &column.default {
             match self.constant_default(&column, default)? {
                 Some(value) => column.missing = Some(value).filter(|value| !value.is_null()),

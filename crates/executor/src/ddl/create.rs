@@ -14,7 +14,7 @@ use crate::dml::expr::Compiler;
 use crate::dml::rules::RowRules;
 use crate::query;
 
-use super::view_text::qualify;
+use super::view_text::{pin_sequences, qualify};
 use super::Run;
 
 impl Run<'_> {
@@ -50,7 +50,14 @@ impl Run<'_> {
                 columns.push(spec);
             }
         }
-        columns.extend(create.columns.iter().cloned());
+        let session = self.session();
+        for column in &create.columns {
+            let mut column = column.clone();
+            if let Some(default) = &column.default {
+                column.default = Some(pin_sequences(default, &session)?);
+            }
+            columns.push(column);
+        }
         let spec = TableSpec {
             schema,
             name,

@@ -1,6 +1,6 @@
 //! DROP, TRUNCATE and COMMENT.
 
-use tessera_catalog::{CommentTarget, DropBehavior, Relation};
+use tessera_catalog::{CommentTarget, DropBehavior, Relation, refusal};
 use tessera_planner::ddl::{CommentOn, DropKind, RelationName};
 use tessera_types::{Report, codes};
 
@@ -15,6 +15,7 @@ impl Run<'_> {
         cascade: bool,
     ) -> Result<(), Report> {
         let behavior = if cascade { DropBehavior::Cascade } else { DropBehavior::Restrict };
+        let mut ids = Vec::with_capacity(names.len());
         for name in names {
             if kind == DropKind::Schema {
                 self.drop_schema(&name.name, if_exists, behavior).await?;
@@ -34,10 +35,22 @@ impl Run<'_> {
             if !fits {
                 return Err(wrong_kind(kind, &relation));
             }
-            let id = relation.id();
-            self.catalog().drop_relation(&self.context.txn, id, behavior).await?;
+            if !ids.contains(&relation.id()) {
+                ids.push(relation.id());
+            }
+        }
+        if !ids.is_empty() {
+            // All at once: they may depend on each other.
+            let dropped = self.catalog().drop_relations(&self.context.txn, &ids, behavior).await?;
+            self.note_cascade(&dropped);
         }
         Ok(())
+    }
+
+    fn note_cascade(&self, dropped: &[String]) {
+        if let Some(notice) = refusal::cascade_notice(dropped) {
+            self.context.notices.push(notice);
+        }
     }
 
     fn missing(&self, kind: DropKind, name: &RelationName, if_exists: bool) -> Result<(), Report> {
@@ -81,7 +94,8 @@ impl Run<'_> {
             );
             return Ok(());
         }
-        self.catalog().drop_schema(&self.context.txn, name, behavior).await?;
+        let dropped = self.catalog().drop_schema(&self.context.txn, name, behavior).await?;
+        self.note_cascade(&dropped);
         Ok(())
     }
 

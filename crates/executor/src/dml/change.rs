@@ -29,6 +29,9 @@ use super::rules::{BoundRules, RowRules};
 use super::source::Rows;
 use super::target;
 
+/// Rows after which a statement tries to lock the whole table instead of row after row.
+const ROWS_FOR_TABLE_LOCK: u64 = 10_000;
+
 /// A planned UPDATE or DELETE.
 pub(crate) struct Change {
     pub(crate) table: Arc<Table>,
@@ -442,6 +445,9 @@ impl Run<'_> {
             }
         };
         self.changed += 1;
+        if self.changed == ROWS_FOR_TABLE_LOCK {
+            self.writer.try_exclusive().await?;
+        }
         if let Some(returning) = &self.returning {
             row.append(&mut others);
             self.results.push(project(returning, &row, self.around)?);

@@ -606,7 +606,7 @@ mod tests {
             ("1 / 0", "22012"),
             ("1 % 0", "22012"),
             ("1.0::double precision / 0", "22012"),
-            ("1e308::double precision * 10::double precision", "22003"),
+            ("'1e308'::double precision * 10::double precision", "22003"),
             ("0.1 + 0.2", "0.3"),
             ("1.50 + 1", "2.50"),
             ("- 2147483648", "-2147483648"),
