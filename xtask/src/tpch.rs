@@ -2,7 +2,9 @@
 //!
 //! The data is the benchmark's own (a port of its generator), so published answers apply. They
 //! are read from `../shared/suites/tpch-answers` beside the checkout when that folder is there;
-//! DuckDB, from PyPI, answers the same questions over the same files as a second witness.
+//! DuckDB, from PyPI, answers the same questions over the same files as a second witness. The
+//! published answers come from a generator with other random texts: addresses and comments are not
+//! compared with them, nor is Q13, which counts words in comments.
 
 use crate::project::{Profile, Project, output};
 use crate::server::{Server, ServerOptions, fresh_home};
@@ -25,6 +27,8 @@ use tpchgen::generators::{
 };
 
 const QUERIES: usize = 22;
+/// Counts orders by a pattern in their comments.
+const QUERY_OF_COMMENTS: usize = 13;
 /// Averages are compared as numbers: the answers were printed from double precision.
 const DIFFERENCE_MAX: f64 = 1e-6;
 
@@ -194,12 +198,14 @@ pub(crate) fn check(project: &Project, arguments: &TpchArguments) -> Result<Outc
             ("published", Some(published.as_path())),
             ("DuckDB", witness.as_deref()),
         ] {
+            let same_texts = source == "DuckDB";
+            let file = file.filter(|_| same_texts || number != QUERY_OF_COMMENTS);
             let file = file.map(|folder| folder.join(format!("{name}.csv")));
             let Some(text) = file.and_then(|file| fs::read_to_string(file).ok()) else {
                 count.skipped += 1;
                 continue;
             };
-            match difference(&found, &split_bars(&text)) {
+            match difference(&found, &split_bars(&text), same_texts) {
                 None => count.passed += 1,
                 Some(fault) => {
                     count.failed += 1;
@@ -364,23 +370,23 @@ fn duckdb_answers(project: &Project, data: &Path) -> Result<Option<PathBuf>> {
 /// The published form: `|` between fields, the header first.
 fn split_bars(text: &str) -> Vec<Vec<String>> {
     text.lines()
-        .skip(1)
         .map(|line| line.split('|').map(str::to_owned).collect())
         .collect()
 }
 
-/// The first difference in words, or none.
-fn difference(found: &[Vec<String>], expected: &[Vec<String>]) -> Option<String> {
+/// The first difference in words, or none. `expected` begins with the names of the columns.
+fn difference(found: &[Vec<String>], expected: &[Vec<String>], with_texts: bool) -> Option<String> {
+    let (names, expected) = expected.split_first()?;
     if found.len() != expected.len() {
         return Some(format!("{} rows, expected {}", found.len(), expected.len()));
     }
     for (number, (found, expected)) in found.iter().zip(expected).enumerate() {
-        let same = found.len() == expected.len()
-            && found
-                .iter()
-                .zip(expected)
-                .all(|(found, expected)| same_field(found, expected));
-        if !same {
+        let mut fields = found.iter().zip(expected).zip(names);
+        let same = fields.all(|((found, expected), name)| {
+            let text = name.ends_with("_address") || name.ends_with("_comment");
+            (text && !with_texts) || same_field(found, expected)
+        });
+        if !same || found.len() != expected.len() {
             return Some(format!(
                 "row {}: {found:?}, expected {expected:?}",
                 number + 1
@@ -408,7 +414,7 @@ mod tests {
     use crate::flights::parse_csv;
 
     fn check(found: &str, expected: &str, same: bool) {
-        let difference = difference(&parse_csv(found), &split_bars(expected));
+        let difference = difference(&parse_csv(found), &split_bars(expected), false);
         assert_eq!(difference.is_none(), same, "{difference:?}");
     }
 
@@ -419,5 +425,6 @@ mod tests {
         check("a,1.51\n", "x|y\na|1.5\n", false);
         check("\"a,b\",1\n", "x|y\na,b|1\n", true);
         check("a,1\nb,2\n", "x|y\na|1\n", false);
+        check("a,1\n", "s_address|y\nz|1\n", true);
     }
 }
