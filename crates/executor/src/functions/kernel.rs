@@ -117,7 +117,10 @@ impl<'a> Row<'a> {
 
     /// The session's formats; the defaults while planning.
     pub(super) fn format(&self) -> FormatContext {
-        statement_of(self.options).map_or_else(|_| FormatContext::default(), |statement| *statement.session.format)
+        statement_of(self.options).map_or_else(
+            |_| FormatContext::default(),
+            |statement| *statement.session.format,
+        )
     }
 
     /// The text form of an argument, as its output function gives it.
@@ -158,16 +161,28 @@ fn evaluate(
     per_row: bool,
     function: &dyn Fn(&Row<'_>) -> RowResult,
 ) -> DfResult<ColumnarValue> {
-    let types: Vec<SqlType> = args.arg_fields.iter().map(|field| sql_type_of(field)).collect();
-    let constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-    let rows = if constant && !per_row { 1 } else { args.number_rows };
+    let types: Vec<SqlType> = args
+        .arg_fields
+        .iter()
+        .map(|field| sql_type_of(field))
+        .collect();
+    let constant = args
+        .args
+        .iter()
+        .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+    let rows = if constant && !per_row {
+        1
+    } else {
+        args.number_rows
+    };
     let mut readers = Vec::with_capacity(args.args.len());
     for (arg, ty) in args.args.iter().zip(&types) {
         readers.push(match arg {
             ColumnarValue::Array(array) => (ColumnReader::new(array, ty).map_err(external)?, true),
-            ColumnarValue::Scalar(scalar) => {
-                (ColumnReader::new(&scalar.to_array()?, ty).map_err(external)?, false)
-            }
+            ColumnarValue::Scalar(scalar) => (
+                ColumnReader::new(&scalar.to_array()?, ty).map_err(external)?,
+                false,
+            ),
         });
     }
     let written = written_type(args.return_field.as_ref());
@@ -175,18 +190,28 @@ fn evaluate(
     let mut values: Vec<ValueRef<'_>> = Vec::with_capacity(readers.len());
     for row in 0..rows {
         values.clear();
-        values.extend(readers.iter().map(|(reader, varies)| reader.value(if *varies { row } else { 0 })));
+        values.extend(
+            readers
+                .iter()
+                .map(|(reader, varies)| reader.value(if *varies { row } else { 0 })),
+        );
         let result = if strict && values.iter().any(ValueRef::is_null) {
             Value::Null
         } else {
-            let row = Row { values: &values, types: &types, options: &args.config_options };
+            let row = Row {
+                values: &values,
+                types: &types,
+                options: &args.config_options,
+            };
             function(&row).map_err(external)?
         };
         writer.push(result.as_ref()).map_err(external)?;
     }
     let array = in_type(writer.finish(), args.return_field.data_type())?;
     if constant && !per_row {
-        return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));
+        return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+            &array, 0,
+        )?));
     }
     Ok(ColumnarValue::Array(array))
 }
@@ -205,7 +230,8 @@ pub(super) fn written_type(field: &Field) -> SqlType {
 
 /// Quotients have a scale of their own; everything else is in its type already.
 pub(super) fn in_type(array: ArrayRef, data_type: &DataType) -> DfResult<ArrayRef> {
-    let is_any = matches!(array.data_type(), DataType::Decimal256(_, scale) if *scale == NUMERIC_ANY_SCALE);
+    let is_any =
+        matches!(array.data_type(), DataType::Decimal256(_, scale) if *scale == NUMERIC_ANY_SCALE);
     if is_any && array.data_type() != data_type && matches!(data_type, DataType::Decimal256(..)) {
         return Ok(arrow::compute::cast(&array, data_type)?);
     }
@@ -224,7 +250,12 @@ pub(super) fn function<const N: usize>(
     body: impl Fn(&Row<'_>) -> RowResult + Send + Sync + 'static,
 ) {
     let arguments = arguments.into_iter().map(Argument::Exact);
-    registry.scalar(Scalar::new(name, arguments, Returns::Exact(returns), strict(body)));
+    registry.scalar(Scalar::new(
+        name,
+        arguments,
+        Returns::Exact(returns),
+        strict(body),
+    ));
 }
 
 /// As [`function`], for an operator.
@@ -236,7 +267,12 @@ pub(super) fn operator<const N: usize>(
     body: impl Fn(&Row<'_>) -> RowResult + Send + Sync + 'static,
 ) {
     let arguments = arguments.into_iter().map(Argument::Exact);
-    registry.operator(Scalar::new(symbol, arguments, Returns::Exact(returns), strict(body)));
+    registry.operator(Scalar::new(
+        symbol,
+        arguments,
+        Returns::Exact(returns),
+        strict(body),
+    ));
 }
 
 /// 22023
@@ -246,18 +282,26 @@ pub(super) fn invalid(message: impl Into<String>) -> Report {
 
 /// 22003
 pub(super) fn out_of_range(type_name: &str) -> Report {
-    Report::error(codes::NUMERIC_VALUE_OUT_OF_RANGE, format!("{type_name} out of range"))
+    Report::error(
+        codes::NUMERIC_VALUE_OUT_OF_RANGE,
+        format!("{type_name} out of range"),
+    )
 }
 
 /// Refuses a text that would be too long, before it is made.
 pub(super) fn check_length(bytes: usize) -> Result<(), Report> {
     if bytes > TEXT_BYTES_MAX {
-        return Err(Report::error(codes::PROGRAM_LIMIT_EXCEEDED, "requested length too large"));
+        return Err(Report::error(
+            codes::PROGRAM_LIMIT_EXCEEDED,
+            "requested length too large",
+        ));
     }
     Ok(())
 }
 
 /// A 32-bit result.
 pub(super) fn integer(value: i64) -> RowResult {
-    i32::try_from(value).map(Value::Integer).map_err(|_| out_of_range("integer"))
+    i32::try_from(value)
+        .map(Value::Integer)
+        .map_err(|_| out_of_range("integer"))
 }

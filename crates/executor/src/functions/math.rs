@@ -21,7 +21,10 @@ pub(super) fn register(registry: &mut FunctionRegistry) {
 }
 
 fn overflow() -> Report {
-    Report::error(codes::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: overflow")
+    Report::error(
+        codes::NUMERIC_VALUE_OUT_OF_RANGE,
+        "value out of range: overflow",
+    )
 }
 
 /// The result has the Arrow type of the argument: a decimal keeps its scale.
@@ -35,10 +38,19 @@ fn keep_scale(
     body: impl Fn(&Row<'_>) -> RowResult + Send + Sync + 'static,
 ) {
     let arguments = [Argument::Exact(NUMERIC)];
-    registry.scalar(Scalar::new(name, arguments, Returns::Field(first_field), strict(body)));
+    registry.scalar(Scalar::new(
+        name,
+        arguments,
+        Returns::Field(first_field),
+        strict(body),
+    ));
 }
 
-fn doubles(r: &mut FunctionRegistry, name: &str, body: impl Fn(f64) -> Result<f64, Report> + Send + Sync + 'static) {
+fn doubles(
+    r: &mut FunctionRegistry,
+    name: &str,
+    body: impl Fn(f64) -> Result<f64, Report> + Send + Sync + 'static,
+) {
     function(r, name, [Double], Double, move |row| {
         let argument = row.double(0);
         let result = body(argument)?;
@@ -55,38 +67,69 @@ fn decimal(value: Option<Decimal>) -> RowResult {
 
 fn rounding(r: &mut FunctionRegistry) {
     function(r, "abs", [SmallInt], SmallInt, |row| match row.value(0) {
-        ValueRef::SmallInt(v) => v.checked_abs().map(Value::SmallInt).ok_or_else(|| out_of_range("smallint")),
+        ValueRef::SmallInt(v) => v
+            .checked_abs()
+            .map(Value::SmallInt)
+            .ok_or_else(|| out_of_range("smallint")),
         _ => Ok(Value::Null),
     });
-    function(r, "abs", [Integer], Integer, |row| integer(row.integer(0).abs()));
-    function(r, "abs", [BigInt], BigInt, |row| {
-        row.integer(0).checked_abs().map(Value::BigInt).ok_or_else(|| out_of_range("bigint"))
+    function(r, "abs", [Integer], Integer, |row| {
+        integer(row.integer(0).abs())
     });
-    function(r, "abs", [Real], Real, |row| Ok(Value::Real(row.double(0).abs() as f32)));
-    function(r, "abs", [Double], Double, |row| Ok(Value::Double(row.double(0).abs())));
+    function(r, "abs", [BigInt], BigInt, |row| {
+        row.integer(0)
+            .checked_abs()
+            .map(Value::BigInt)
+            .ok_or_else(|| out_of_range("bigint"))
+    });
+    function(r, "abs", [Real], Real, |row| {
+        Ok(Value::Real(row.double(0).abs() as f32))
+    });
+    function(r, "abs", [Double], Double, |row| {
+        Ok(Value::Double(row.double(0).abs()))
+    });
     keep_scale(r, "abs", |row| Ok(Value::Numeric(row.decimal(0).abs())));
     for name in ["ceil", "ceiling"] {
         doubles(r, name, |v| Ok(v.ceil()));
-        function(r, name, [NUMERIC], NUMERIC, |row| decimal(row.decimal(0).ceil()));
+        function(r, name, [NUMERIC], NUMERIC, |row| {
+            decimal(row.decimal(0).ceil())
+        });
     }
     doubles(r, "floor", |v| Ok(v.floor()));
-    function(r, "floor", [NUMERIC], NUMERIC, |row| decimal(row.decimal(0).floor()));
+    function(r, "floor", [NUMERIC], NUMERIC, |row| {
+        decimal(row.decimal(0).floor())
+    });
     doubles(r, "round", |v| Ok(v.round_ties_even()));
     doubles(r, "trunc", |v| Ok(v.trunc()));
-    function(r, "round", [NUMERIC], NUMERIC, |row| decimal(row.decimal(0).round(0)));
-    function(r, "trunc", [NUMERIC], NUMERIC, |row| decimal(row.decimal(0).trunc(0)));
+    function(r, "round", [NUMERIC], NUMERIC, |row| {
+        decimal(row.decimal(0).round(0))
+    });
+    function(r, "trunc", [NUMERIC], NUMERIC, |row| {
+        decimal(row.decimal(0).trunc(0))
+    });
     function(r, "round", [NUMERIC, Integer], NUMERIC, |row| {
         let (value, places) = (row.decimal(0), places(row.integer(1)));
         // More places than digits change nothing but zeros that are not kept anyway.
-        decimal(if places >= i32::from(value.scale) { Some(value) } else { value.round(places) })
+        decimal(if places >= i32::from(value.scale) {
+            Some(value)
+        } else {
+            value.round(places)
+        })
     });
     function(r, "trunc", [NUMERIC, Integer], NUMERIC, |row| {
         let (value, places) = (row.decimal(0), places(row.integer(1)));
-        decimal(if places >= i32::from(value.scale) { Some(value) } else { value.trunc(places) })
+        decimal(if places >= i32::from(value.scale) {
+            Some(value)
+        } else {
+            value.trunc(places)
+        })
     });
     doubles(r, "sign", |v| Ok(if v == 0.0 { 0.0 } else { v.signum() }));
     function(r, "sign", [NUMERIC], NUMERIC, |row| {
-        Ok(Value::Numeric(Decimal { unscaled: row.decimal(0).unscaled.signum(), scale: 0 }))
+        Ok(Value::Numeric(Decimal {
+            unscaled: row.decimal(0).unscaled.signum(),
+            scale: 0,
+        }))
     });
 }
 
@@ -96,18 +139,32 @@ fn places(value: i64) -> i32 {
 
 fn division(r: &mut FunctionRegistry) {
     let zero = || Report::error(codes::DIVISION_BY_ZERO, "division by zero");
-    function(r, "mod", [SmallInt, SmallInt], SmallInt, move |row| match row.integer(1) {
-        0 => Err(zero()),
-        // The remainder is smaller than the divisor, so it fits.
-        divisor => Ok(Value::SmallInt((row.integer(0) % divisor) as i16)),
-    });
-    function(r, "mod", [Integer, Integer], Integer, move |row| match row.integer(1) {
-        0 => Err(zero()),
-        divisor => integer(row.integer(0) % divisor),
-    });
-    function(r, "mod", [BigInt, BigInt], BigInt, move |row| match row.integer(1) {
-        0 => Err(zero()),
-        divisor => Ok(Value::BigInt(row.integer(0).wrapping_rem(divisor))),
+    function(
+        r,
+        "mod",
+        [SmallInt, SmallInt],
+        SmallInt,
+        move |row| match row.integer(1) {
+            0 => Err(zero()),
+            // The remainder is smaller than the divisor, so it fits.
+            divisor => Ok(Value::SmallInt((row.integer(0) % divisor) as i16)),
+        },
+    );
+    function(
+        r,
+        "mod",
+        [Integer, Integer],
+        Integer,
+        move |row| match row.integer(1) {
+            0 => Err(zero()),
+            divisor => integer(row.integer(0) % divisor),
+        },
+    );
+    function(r, "mod", [BigInt, BigInt], BigInt, move |row| {
+        match row.integer(1) {
+            0 => Err(zero()),
+            divisor => Ok(Value::BigInt(row.integer(0).wrapping_rem(divisor))),
+        }
     });
     function(r, "mod", [NUMERIC, NUMERIC], NUMERIC, |row| {
         Ok(Value::Numeric(row.decimal(0).checked_rem(row.decimal(1))?))
@@ -125,15 +182,25 @@ fn division(r: &mut FunctionRegistry) {
         let narrow = ty == Integer;
         let name = if narrow { "integer" } else { "bigint" };
         let result = move |value: Option<i128>| -> RowResult {
-            let value = value.and_then(|v| i64::try_from(v).ok()).ok_or_else(|| out_of_range(name))?;
-            if narrow { integer(value) } else { Ok(Value::BigInt(value)) }
+            let value = value
+                .and_then(|v| i64::try_from(v).ok())
+                .ok_or_else(|| out_of_range(name))?;
+            if narrow {
+                integer(value)
+            } else {
+                Ok(Value::BigInt(value))
+            }
         };
         function(r, "gcd", [ty.clone(), ty.clone()], ty.clone(), move |row| {
             result(Some(gcd(row.integer(0).into(), row.integer(1).into())))
         });
         function(r, "lcm", [ty.clone(), ty.clone()], ty, move |row| {
             let (a, b) = (i128::from(row.integer(0)), i128::from(row.integer(1)));
-            result(if a == 0 || b == 0 { Some(0) } else { (a / gcd(a, b)).checked_mul(b).map(i128::abs) })
+            result(if a == 0 || b == 0 {
+                Some(0)
+            } else {
+                (a / gcd(a, b)).checked_mul(b).map(i128::abs)
+            })
         });
     }
     function(r, "factorial", [BigInt], NUMERIC, |row| {
@@ -147,7 +214,10 @@ fn division(r: &mut FunctionRegistry) {
         let mut product = Decimal::from(1i64);
         for factor in 2..=n {
             product = product.checked_mul(Decimal::from(factor)).ok_or_else(|| {
-                Report::error(codes::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format")
+                Report::error(
+                    codes::NUMERIC_VALUE_OUT_OF_RANGE,
+                    "value overflows numeric format",
+                )
             })?;
         }
         Ok(Value::Numeric(product))
@@ -164,13 +234,24 @@ fn gcd(a: i128, b: i128) -> i128 {
 
 fn transcendental(r: &mut FunctionRegistry) {
     let domain = || Report::error(codes::NUMERIC_VALUE_OUT_OF_RANGE, "input is out of range");
-    function(r, "pi", [], Double, |_| Ok(Value::Double(std::f64::consts::PI)));
-    doubles(r, "sqrt", |v| if v < 0.0 { Err(negative_root()) } else { Ok(v.sqrt()) });
+    function(r, "pi", [], Double, |_| {
+        Ok(Value::Double(std::f64::consts::PI))
+    });
+    doubles(r, "sqrt", |v| {
+        if v < 0.0 {
+            Err(negative_root())
+        } else {
+            Ok(v.sqrt())
+        }
+    });
     doubles(r, "cbrt", |v| Ok(v.cbrt()));
     doubles(r, "exp", |v| {
         let result = v.exp();
         if result == 0.0 && v.is_finite() {
-            return Err(Report::error(codes::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: underflow"));
+            return Err(Report::error(
+                codes::NUMERIC_VALUE_OUT_OF_RANGE,
+                "value out of range: underflow",
+            ));
         }
         Ok(result)
     });
@@ -186,12 +267,22 @@ fn transcendental(r: &mut FunctionRegistry) {
         decimal(Decimal::from_f64(result))
     });
     for name in ["power", "pow"] {
-        function(r, name, [Double, Double], Double, |row| power(row.double(0), row.double(1)).map(Value::Double));
-        function(r, name, [NUMERIC, NUMERIC], NUMERIC, |row| decimal_power(row.decimal(0), row.decimal(1)));
+        function(r, name, [Double, Double], Double, |row| {
+            power(row.double(0), row.double(1)).map(Value::Double)
+        });
+        function(r, name, [NUMERIC, NUMERIC], NUMERIC, |row| {
+            decimal_power(row.decimal(0), row.decimal(1))
+        });
     }
     doubles(r, "degrees", |v| Ok(v.to_degrees()));
     doubles(r, "radians", |v| Ok(v.to_radians()));
-    let angle = move |v: f64, f: fn(f64) -> f64| if v.is_infinite() { Err(domain()) } else { Ok(f(v)) };
+    let angle = move |v: f64, f: fn(f64) -> f64| {
+        if v.is_infinite() {
+            Err(domain())
+        } else {
+            Ok(f(v))
+        }
+    };
     doubles(r, "sin", move |v| angle(v, f64::sin));
     doubles(r, "cos", move |v| angle(v, f64::cos));
     doubles(r, "tan", move |v| angle(v, f64::tan));
@@ -199,28 +290,50 @@ fn transcendental(r: &mut FunctionRegistry) {
     doubles(r, "sind", move |v| angle(v, |v| v.to_radians().sin()));
     doubles(r, "cosd", move |v| angle(v, |v| v.to_radians().cos()));
     doubles(r, "tand", move |v| angle(v, |v| v.to_radians().tan()));
-    let unit = move |v: f64, f: fn(f64) -> f64| if v.abs() > 1.0 { Err(domain()) } else { Ok(f(v)) };
+    let unit = move |v: f64, f: fn(f64) -> f64| {
+        if v.abs() > 1.0 {
+            Err(domain())
+        } else {
+            Ok(f(v))
+        }
+    };
     doubles(r, "asin", move |v| unit(v, f64::asin));
     doubles(r, "acos", move |v| unit(v, f64::acos));
     doubles(r, "asind", move |v| unit(v, |v| v.asin().to_degrees()));
     doubles(r, "acosd", move |v| unit(v, |v| v.acos().to_degrees()));
     doubles(r, "atan", |v| Ok(v.atan()));
     doubles(r, "atand", |v| Ok(v.atan().to_degrees()));
-    function(r, "atan2", [Double, Double], Double, |row| Ok(Value::Double(row.double(0).atan2(row.double(1)))));
+    function(r, "atan2", [Double, Double], Double, |row| {
+        Ok(Value::Double(row.double(0).atan2(row.double(1))))
+    });
     doubles(r, "sinh", |v| Ok(v.sinh()));
     doubles(r, "cosh", |v| Ok(v.cosh()));
     doubles(r, "tanh", |v| Ok(v.tanh()));
     doubles(r, "asinh", |v| Ok(v.asinh()));
-    doubles(r, "acosh", move |v| if v < 1.0 { Err(domain()) } else { Ok(v.acosh()) });
+    doubles(r, "acosh", move |v| {
+        if v < 1.0 {
+            Err(domain())
+        } else {
+            Ok(v.acosh())
+        }
+    });
     doubles(r, "atanh", move |v| unit(v, f64::atanh));
 }
 
 fn negative_root() -> Report {
-    Report::error(codes::INVALID_ARGUMENT_FOR_POWER_FUNCTION, "cannot take square root of a negative number")
+    Report::error(
+        codes::INVALID_ARGUMENT_FOR_POWER_FUNCTION,
+        "cannot take square root of a negative number",
+    )
 }
 
 fn logarithm(value: f64) -> Result<f64, Report> {
-    let fault = |what: &str| Err(Report::error(codes::INVALID_ARGUMENT_FOR_LOG, format!("cannot take logarithm of {what}")));
+    let fault = |what: &str| {
+        Err(Report::error(
+            codes::INVALID_ARGUMENT_FOR_LOG,
+            format!("cannot take logarithm of {what}"),
+        ))
+    };
     if value == 0.0 {
         fault("zero")
     } else if value < 0.0 {
@@ -230,8 +343,18 @@ fn logarithm(value: f64) -> Result<f64, Report> {
     }
 }
 
-fn check_power(base_is_zero: bool, base_is_negative: bool, exponent_is_negative: bool, exponent_is_whole: bool) -> Result<(), Report> {
-    let fault = |message: &str| Err(Report::error(codes::INVALID_ARGUMENT_FOR_POWER_FUNCTION, message));
+fn check_power(
+    base_is_zero: bool,
+    base_is_negative: bool,
+    exponent_is_negative: bool,
+    exponent_is_whole: bool,
+) -> Result<(), Report> {
+    let fault = |message: &str| {
+        Err(Report::error(
+            codes::INVALID_ARGUMENT_FOR_POWER_FUNCTION,
+            message,
+        ))
+    };
     if base_is_zero && exponent_is_negative {
         return fault("zero raised to a negative power is undefined");
     }
@@ -242,23 +365,44 @@ fn check_power(base_is_zero: bool, base_is_negative: bool, exponent_is_negative:
 }
 
 fn power(base: f64, exponent: f64) -> Result<f64, Report> {
-    check_power(base == 0.0, base < 0.0, exponent < 0.0, exponent.fract() == 0.0 || exponent.is_infinite())?;
+    check_power(
+        base == 0.0,
+        base < 0.0,
+        exponent < 0.0,
+        exponent.fract() == 0.0 || exponent.is_infinite(),
+    )?;
     let result = base.powf(exponent);
     let finite = base.is_finite() && exponent.is_finite();
     if result.is_infinite() && finite {
         return Err(overflow());
     }
     if result == 0.0 && finite && base != 0.0 {
-        return Err(Report::error(codes::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: underflow"));
+        return Err(Report::error(
+            codes::NUMERIC_VALUE_OUT_OF_RANGE,
+            "value out of range: underflow",
+        ));
     }
     Ok(result)
 }
 
 /// Exact for whole exponents; through floating point (15 digits) for others.
 fn decimal_power(base: Decimal, exponent: Decimal) -> RowResult {
-    let whole = exponent.trunc(0).filter(|whole| *whole == exponent).and_then(Decimal::to_i64);
-    check_power(base.is_zero(), base.unscaled < 0, exponent.unscaled < 0, whole.is_some())?;
-    let too_large = || Report::error(codes::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format");
+    let whole = exponent
+        .trunc(0)
+        .filter(|whole| *whole == exponent)
+        .and_then(Decimal::to_i64);
+    check_power(
+        base.is_zero(),
+        base.unscaled < 0,
+        exponent.unscaled < 0,
+        whole.is_some(),
+    )?;
+    let too_large = || {
+        Report::error(
+            codes::NUMERIC_VALUE_OUT_OF_RANGE,
+            "value overflows numeric format",
+        )
+    };
     if let Some(whole) = whole {
         let one = Decimal::from(1i64);
         let mut result = one;
@@ -282,10 +426,16 @@ fn decimal_power(base: Decimal, exponent: Decimal) -> RowResult {
                 }
             }
         }
-        return Ok(Value::Numeric(if whole < 0 { one.checked_div(result)? } else { result }));
+        return Ok(Value::Numeric(if whole < 0 {
+            one.checked_div(result)?
+        } else {
+            result
+        }));
     }
     let result = power(base.to_f64(), exponent.to_f64())?;
-    Decimal::from_f64(result).map(Value::Numeric).ok_or_else(too_large)
+    Decimal::from_f64(result)
+        .map(Value::Numeric)
+        .ok_or_else(too_large)
 }
 
 /// The square root with PostgreSQL's number of digits, by one Newton step from the nearest double.
@@ -299,81 +449,143 @@ pub(super) fn square_root(value: Decimal) -> Result<Decimal, Report> {
     let exponent = i32::from(value.digits()) - i32::from(value.scale);
     // `sqrt_var`: at least 16 significant digits, counted in groups of four.
     let groups = (exponent - 1).div_euclid(4);
-    let scale = (16 - ((groups + 1) * 4 / 2 - 1)).max(i32::from(value.scale)).clamp(0, 30);
+    let scale = (16 - ((groups + 1) * 4 / 2 - 1))
+        .max(i32::from(value.scale))
+        .clamp(0, 30);
     let working = u8::try_from(scale + 4).unwrap_or(34);
     let step = || -> Option<Decimal> {
         let mut guess = Decimal::from_f64(value.to_f64().sqrt())?;
         for _ in 0..2 {
             let quotient = value.div_to_scale(guess, working)?;
-            guess = guess.checked_add(quotient)?.div_to_scale(Decimal::from(2i64), working)?;
+            guess = guess
+                .checked_add(quotient)?
+                .div_to_scale(Decimal::from(2i64), working)?;
         }
         guess.rescale(u8::try_from(scale).ok()?)
     };
-    step().or_else(|| Decimal::from_f64(value.to_f64().sqrt())).ok_or_else(numeric_overflow)
+    step()
+        .or_else(|| Decimal::from_f64(value.to_f64().sqrt()))
+        .ok_or_else(numeric_overflow)
 }
 
 fn numerics(r: &mut FunctionRegistry) {
-    function(r, "sqrt", [NUMERIC], NUMERIC, |row| square_root(row.decimal(0)).map(Value::Numeric));
-    function(r, "scale", [NUMERIC], Integer, |row| integer(row.decimal(0).scale.into()));
-    function(r, "min_scale", [NUMERIC], Integer, |row| integer(row.decimal(0).normalize().scale.into()));
-    function(r, "trim_scale", [NUMERIC], NUMERIC, |row| Ok(Value::Numeric(row.decimal(0).normalize())));
+    function(r, "sqrt", [NUMERIC], NUMERIC, |row| {
+        square_root(row.decimal(0)).map(Value::Numeric)
+    });
+    function(r, "scale", [NUMERIC], Integer, |row| {
+        integer(row.decimal(0).scale.into())
+    });
+    function(r, "min_scale", [NUMERIC], Integer, |row| {
+        integer(row.decimal(0).normalize().scale.into())
+    });
+    function(r, "trim_scale", [NUMERIC], NUMERIC, |row| {
+        Ok(Value::Numeric(row.decimal(0).normalize()))
+    });
 }
 
 fn buckets(r: &mut FunctionRegistry) {
-    let fault = |message: &str| Report::error(codes::INVALID_ARGUMENT_FOR_WIDTH_BUCKET_FUNCTION, message);
-    function(r, "width_bucket", [Double, Double, Double, Integer], Integer, move |row| {
-        let (value, low, high, count) = (row.double(0), row.double(1), row.double(2), row.integer(3));
-        if count <= 0 {
-            return Err(fault("count must be greater than zero"));
-        }
-        if value.is_nan() || low.is_nan() || high.is_nan() {
-            return Err(fault("operand, lower bound, and upper bound cannot be NaN"));
-        }
-        if low.is_infinite() || high.is_infinite() {
-            return Err(fault("lower and upper bounds must be finite"));
-        }
-        if low == high {
-            return Err(fault("lower bound cannot equal upper bound"));
-        }
-        let (before, after) = if low < high { (value < low, value >= high) } else { (value > low, value <= high) };
-        integer(if before {
-            0
-        } else if after {
-            count + 1
-        } else {
-            (count as f64 * ((value - low) / (high - low))).floor() as i64 + 1
-        })
-    });
-    function(r, "width_bucket", [NUMERIC, NUMERIC, NUMERIC, Integer], Integer, move |row| {
-        let (value, low, high, count) = (row.decimal(0), row.decimal(1), row.decimal(2), row.integer(3));
-        if count <= 0 {
-            return Err(fault("count must be greater than zero"));
-        }
-        if low == high {
-            return Err(fault("lower bound cannot equal upper bound"));
-        }
-        let (before, after) = if low < high { (value < low, value >= high) } else { (value > low, value <= high) };
-        if before {
-            return integer(0);
-        }
-        if after {
-            return integer(count + 1);
-        }
-        let bucket = || -> Option<i64> {
-            let offset = value.checked_sub(low)?.abs().checked_mul(Decimal::from(count))?;
-            offset.checked_div(high.checked_sub(low)?.abs()).ok()?.floor()?.to_i64()
-        };
-        integer(bucket().ok_or_else(numeric_overflow)? + 1)
-    });
+    let fault =
+        |message: &str| Report::error(codes::INVALID_ARGUMENT_FOR_WIDTH_BUCKET_FUNCTION, message);
+    function(
+        r,
+        "width_bucket",
+        [Double, Double, Double, Integer],
+        Integer,
+        move |row| {
+            let (value, low, high, count) =
+                (row.double(0), row.double(1), row.double(2), row.integer(3));
+            if count <= 0 {
+                return Err(fault("count must be greater than zero"));
+            }
+            if value.is_nan() || low.is_nan() || high.is_nan() {
+                return Err(fault("operand, lower bound, and upper bound cannot be NaN"));
+            }
+            if low.is_infinite() || high.is_infinite() {
+                return Err(fault("lower and upper bounds must be finite"));
+            }
+            if low == high {
+                return Err(fault("lower bound cannot equal upper bound"));
+            }
+            let (before, after) = if low < high {
+                (value < low, value >= high)
+            } else {
+                (value > low, value <= high)
+            };
+            integer(if before {
+                0
+            } else if after {
+                count + 1
+            } else {
+                (count as f64 * ((value - low) / (high - low))).floor() as i64 + 1
+            })
+        },
+    );
+    function(
+        r,
+        "width_bucket",
+        [NUMERIC, NUMERIC, NUMERIC, Integer],
+        Integer,
+        move |row| {
+            let (value, low, high, count) = (
+                row.decimal(0),
+                row.decimal(1),
+                row.decimal(2),
+                row.integer(3),
+            );
+            if count <= 0 {
+                return Err(fault("count must be greater than zero"));
+            }
+            if low == high {
+                return Err(fault("lower bound cannot equal upper bound"));
+            }
+            let (before, after) = if low < high {
+                (value < low, value >= high)
+            } else {
+                (value > low, value <= high)
+            };
+            if before {
+                return integer(0);
+            }
+            if after {
+                return integer(count + 1);
+            }
+            let bucket = || -> Option<i64> {
+                let offset = value
+                    .checked_sub(low)?
+                    .abs()
+                    .checked_mul(Decimal::from(count))?;
+                offset
+                    .checked_div(high.checked_sub(low)?.abs())
+                    .ok()?
+                    .floor()?
+                    .to_i64()
+            };
+            integer(bucket().ok_or_else(numeric_overflow)? + 1)
+        },
+    );
     let arguments = [Argument::AnyElement, Argument::AnyArray];
-    r.scalar(Scalar::new("width_bucket", arguments, Returns::Exact(Integer), strict(|row| {
-        let ValueRef::Array(thresholds) = row.value(1) else { return Ok(Value::Null) };
-        let value = row.value(0).to_owned();
-        if thresholds.elements.iter().any(Value::is_null) {
-            return Err(Report::error(codes::NULL_VALUE_NOT_ALLOWED, "thresholds array must not contain NULLs"));
-        }
-        integer(thresholds.elements.partition_point(|threshold| *threshold <= value) as i64)
-    })));
+    r.scalar(Scalar::new(
+        "width_bucket",
+        arguments,
+        Returns::Exact(Integer),
+        strict(|row| {
+            let ValueRef::Array(thresholds) = row.value(1) else {
+                return Ok(Value::Null);
+            };
+            let value = row.value(0).to_owned();
+            if thresholds.elements.iter().any(Value::is_null) {
+                return Err(Report::error(
+                    codes::NULL_VALUE_NOT_ALLOWED,
+                    "thresholds array must not contain NULLs",
+                ));
+            }
+            integer(
+                thresholds
+                    .elements
+                    .partition_point(|threshold| *threshold <= value) as i64,
+            )
+        }),
+    ));
 }
 
 fn random(r: &mut FunctionRegistry) {
@@ -394,13 +606,23 @@ fn random(r: &mut FunctionRegistry) {
         }
         let seed = row.double(0);
         if !(-1.0..=1.0).contains(&seed) {
-            return Err(super::kernel::invalid(format!("setseed parameter {seed} is out of allowed range [-1,1]")));
+            return Err(super::kernel::invalid(format!(
+                "setseed parameter {seed} is out of allowed range [-1,1]"
+            )));
         }
         *row.statement()?.session.state.random_seed.lock() = Some(seed.to_bits());
         Ok(Value::Null)
     };
     let arguments = [Argument::Exact(Double)];
-    r.scalar(Scalar::new("setseed", arguments, Returns::Exact(SqlType::Void), per_row(body)).volatile());
+    r.scalar(
+        Scalar::new(
+            "setseed",
+            arguments,
+            Returns::Exact(SqlType::Void),
+            per_row(body),
+        )
+        .volatile(),
+    );
 }
 
 /// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators").

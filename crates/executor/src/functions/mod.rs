@@ -19,7 +19,7 @@ mod datetime;
 mod json;
 mod kernel;
 mod math;
-mod misc;
+mod general;
 mod regex;
 mod session;
 mod sets;
@@ -41,7 +41,7 @@ pub(crate) fn register(registry: &mut FunctionRegistry) {
     template::register(registry);
     json::register(registry);
     array::register(registry);
-    misc::register(registry);
+    general::register(registry);
     session::register(registry);
     sets::register(registry);
     aggregate::register(registry);

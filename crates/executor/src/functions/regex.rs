@@ -13,7 +13,14 @@ pub(super) fn register(r: &mut FunctionRegistry) {
     for flags in [false, true] {
         let body = move |row: &Row<'_>| {
             let flags = if flags { row.text(3) } else { "" };
-            replace(row.text(0), row.text(1), row.text(2), 1, if flags.contains('g') { 0 } else { 1 }, flags)
+            replace(
+                row.text(0),
+                row.text(1),
+                row.text(2),
+                1,
+                if flags.contains('g') { 0 } else { 1 },
+                flags,
+            )
         };
         if flags {
             function(r, "regexp_replace", [Text, Text, Text, Text], Text, body);
@@ -28,7 +35,14 @@ pub(super) fn register(r: &mut FunctionRegistry) {
             return Err(invalid(format!("invalid value for parameter \"n\": {n}")));
         }
         let flags = if row.len() > 5 { row.text(5) } else { "" };
-        replace(row.text(0), row.text(1), row.text(2), row.integer(3), n, flags)
+        replace(
+            row.text(0),
+            row.text(1),
+            row.text(2),
+            row.integer(3),
+            n,
+            flags,
+        )
     });
     r.scalar(Scalar::new("regexp_replace", arguments, Returns::Exact(Text), kernel).optional(2));
     let texts = || Returns::Exact(Array(Box::new(Text)));
@@ -36,29 +50,41 @@ pub(super) fn register(r: &mut FunctionRegistry) {
     let kernel = strict(|row: &Row<'_>| {
         let flags = if row.len() > 2 { row.text(2) } else { "" };
         if flags.contains('g') {
-            return Err(invalid("regexp_match() does not support the \"global\" option")
-                .with_hint("Use the regexp_matches function instead."));
+            return Err(
+                invalid("regexp_match() does not support the \"global\" option")
+                    .with_hint("Use the regexp_matches function instead."),
+            );
         }
         let regex = regex_of(row.text(1), flags)?;
-        Ok(regex.captures(row.text(0)).map_or(Value::Null, |captures| groups(&captures)))
+        Ok(regex
+            .captures(row.text(0))
+            .map_or(Value::Null, |captures| groups(&captures)))
     });
     r.scalar(Scalar::new("regexp_match", arguments(), texts(), kernel).optional(1));
     let kernel = strict(|row: &Row<'_>| {
         let flags = if row.len() > 2 { row.text(2) } else { "" };
         let parts = split(row.text(0), row.text(1), flags)?;
-        Ok(Value::Array(Box::new(ArrayValue::from_elements(Text, parts))))
+        Ok(Value::Array(Box::new(ArrayValue::from_elements(
+            Text, parts,
+        ))))
     });
     r.scalar(Scalar::new("regexp_split_to_array", arguments(), texts(), kernel).optional(1));
     let kernel = strict(|row: &Row<'_>| {
         let flags = if row.len() > 2 { row.text(2) } else { "" };
-        Ok(Value::Boolean(regex_of(row.text(1), flags)?.is_match(row.text(0))))
+        Ok(Value::Boolean(
+            regex_of(row.text(1), flags)?.is_match(row.text(0)),
+        ))
     });
     r.scalar(Scalar::new("regexp_like", arguments(), Returns::Exact(Boolean), kernel).optional(1));
     let kernel = strict(|row: &Row<'_>| {
         let start = if row.len() > 2 { row.integer(2) } else { 1 };
         let flags = if row.len() > 3 { row.text(3) } else { "" };
         let from = offset(row.text(0), start)?;
-        integer(regex_of(row.text(1), flags)?.find_iter(&row.text(0)[from..]).count() as i64)
+        integer(
+            regex_of(row.text(1), flags)?
+                .find_iter(&row.text(0)[from..])
+                .count() as i64,
+        )
     });
     let arguments = [Text, Text, Integer, Text].map(Argument::Exact);
     r.scalar(Scalar::new("regexp_count", arguments, Returns::Exact(Integer), kernel).optional(2));
@@ -67,7 +93,8 @@ pub(super) fn register(r: &mut FunctionRegistry) {
         let n = if row.len() > 3 { row.integer(3) } else { 1 };
         let flags = if row.len() > 4 { row.text(4) } else { "" };
         let from = offset(row.text(0), start)?;
-        let nth = usize::try_from(n - 1).map_err(|_| invalid(format!("invalid value for parameter \"n\": {n}")))?;
+        let nth = usize::try_from(n - 1)
+            .map_err(|_| invalid(format!("invalid value for parameter \"n\": {n}")))?;
         let regex = regex_of(row.text(1), flags)?;
         let found = regex.find_iter(&row.text(0)[from..]).nth(nth);
         Ok(found.map_or(Value::Null, |found| Value::from(found.as_str())))
@@ -77,10 +104,14 @@ pub(super) fn register(r: &mut FunctionRegistry) {
     for name in ["substring", "substr"] {
         function(r, name, [Text, Text], Text, |row| {
             let regex = regex_of(row.text(1), "")?;
-            let Some(captures) = regex.captures(row.text(0)) else { return Ok(Value::Null) };
+            let Some(captures) = regex.captures(row.text(0)) else {
+                return Ok(Value::Null);
+            };
             // The first group where there is one, else the whole match.
             let index = usize::from(captures.len() > 1);
-            Ok(captures.get(index).map_or(Value::Null, |found| Value::from(found.as_str())))
+            Ok(captures
+                .get(index)
+                .map_or(Value::Null, |found| Value::from(found.as_str())))
         });
     }
 }
@@ -100,7 +131,11 @@ fn regex_of(pattern: &str, flags: &str) -> Result<Regex, Report> {
             'w' => modes.push('m'),
             'x' => modes.insert(0, 'x'),
             'q' => return compile(&::regex::escape(pattern), insensitive),
-            other => return Err(invalid(format!("invalid regular expression option: \"{other}\""))),
+            other => {
+                return Err(invalid(format!(
+                    "invalid regular expression option: \"{other}\""
+                )));
+            }
         }
     }
     let mut text = advanced(pattern);
@@ -114,14 +149,21 @@ fn regex_of(pattern: &str, flags: &str) -> Result<Regex, Report> {
 fn offset(text: &str, start: i64) -> Result<usize, Report> {
     let index = usize::try_from(start - 1)
         .map_err(|_| invalid(format!("invalid value for parameter \"start\": {start}")))?;
-    Ok(text.char_indices().nth(index).map_or(text.len(), |(at, _)| at))
+    Ok(text
+        .char_indices()
+        .nth(index)
+        .map_or(text.len(), |(at, _)| at))
 }
 
 /// The groups of a match, or the whole match where there are none.
 fn groups(captures: &Captures<'_>) -> Value {
     let first = usize::from(captures.len() > 1);
     let elements = (first..captures.len())
-        .map(|index| captures.get(index).map_or(Value::Null, |found| Value::from(found.as_str())))
+        .map(|index| {
+            captures
+                .get(index)
+                .map_or(Value::Null, |found| Value::from(found.as_str()))
+        })
         .collect();
     Value::Array(Box::new(ArrayValue::from_elements(Text, elements)))
 }
@@ -130,7 +172,11 @@ fn groups(captures: &Captures<'_>) -> Value {
 pub(super) fn all_matches(text: &str, pattern: &str, flags: &str) -> Result<Vec<Value>, Report> {
     let regex = regex_of(pattern, flags)?;
     let limit = if flags.contains('g') { usize::MAX } else { 1 };
-    Ok(regex.captures_iter(text).take(limit).map(|captures| groups(&captures)).collect())
+    Ok(regex
+        .captures_iter(text)
+        .take(limit)
+        .map(|captures| groups(&captures))
+        .collect())
 }
 
 /// `regexp_split_to_table`: matches of nothing at the ends, or right after a match, do not cut.
@@ -151,7 +197,14 @@ pub(super) fn split(text: &str, pattern: &str, flags: &str) -> Result<Vec<Value>
 }
 
 /// Replaces the `n`th match (0: all), searching from a character; `\1` to `\9` and `\&` stand for groups.
-fn replace(text: &str, pattern: &str, replacement: &str, start: i64, n: i64, flags: &str) -> RowResult {
+fn replace(
+    text: &str,
+    pattern: &str,
+    replacement: &str,
+    start: i64,
+    n: i64,
+    flags: &str,
+) -> RowResult {
     let regex = regex_of(pattern, flags)?;
     let from = offset(text, start)?;
     let mut out = String::with_capacity(text.len());
@@ -161,7 +214,9 @@ fn replace(text: &str, pattern: &str, replacement: &str, start: i64, n: i64, fla
         if n > 0 && count < n {
             continue;
         }
-        let Some(whole) = captures.get(0) else { continue };
+        let Some(whole) = captures.get(0) else {
+            continue;
+        };
         out.push_str(&text[copied..from + whole.start()]);
         let mut chars = replacement.chars();
         while let Some(c) = chars.next() {

@@ -3,7 +3,9 @@
 use futures::executor::block_on;
 use tessera_catalog::{Relation, SequenceDef};
 use tessera_planner::functions::{Argument, FunctionRegistry, Returns, Scalar};
-use tessera_types::SqlType::{BigInt, Boolean, Integer, Name, Regclass, Regtype, Text, TimestampTz};
+use tessera_types::SqlType::{
+    BigInt, Boolean, Integer, Name, Regclass, Regtype, Text, TimestampTz,
+};
 use tessera_types::{RelationId, Report, SqlType, Value, ValueRef, codes};
 
 use std::sync::Arc;
@@ -36,17 +38,28 @@ fn identity(r: &mut FunctionRegistry) {
     for name in ["current_user", "current_role", "user"] {
         stable(r, name, Name, |session| Value::from(&*session.user));
     }
-    stable(r, "session_user", Name, |session| Value::from(&*session.session_user));
+    stable(r, "session_user", Name, |session| {
+        Value::from(&*session.session_user)
+    });
     for name in ["current_database", "current_catalog"] {
         stable(r, name, Name, |session| Value::from(&*session.database));
     }
     stable(r, "current_schema", Name, |session| {
         let exists = |name: &&String| session.catalog.schema(name).is_some();
-        session.search_path.iter().find(exists).map_or(Value::Null, |name| Value::from(name.as_str()))
+        session
+            .search_path
+            .iter()
+            .find(exists)
+            .map_or(Value::Null, |name| Value::from(name.as_str()))
     });
-    stable(r, "pg_backend_pid", Integer, |session| Value::Integer(session.process_id));
+    stable(r, "pg_backend_pid", Integer, |session| {
+        Value::Integer(session.process_id)
+    });
     stable(r, "version", Text, |_| {
-        Value::from(format!("PostgreSQL {POSTGRES_VERSION} (Tessera {})", env!("CARGO_PKG_VERSION")))
+        Value::from(format!(
+            "PostgreSQL {POSTGRES_VERSION} (Tessera {})",
+            env!("CARGO_PKG_VERSION")
+        ))
     });
     stable(r, "pg_client_encoding", Name, |_| Value::from("UTF8"));
     for name in ["pg_is_in_recovery", "pg_is_wal_replay_paused"] {
@@ -62,7 +75,15 @@ fn identity(r: &mut FunctionRegistry) {
     // When the server began is not known here; the statement's own start is never later.
     stable(r, "pg_conf_load_time", TimestampTz, |_| Value::Null);
     let kernel = lenient(|row: &Row<'_>| Ok(Value::Oid(row.sql_type(0).oid())));
-    r.scalar(Scalar::new("pg_typeof", [Argument::Any], Returns::Exact(Regtype), kernel).stable());
+    r.scalar(
+        Scalar::new(
+            "pg_typeof",
+            [Argument::Any],
+            Returns::Exact(Regtype),
+            kernel,
+        )
+        .stable(),
+    );
 }
 
 fn settings(r: &mut FunctionRegistry) {
@@ -78,7 +99,11 @@ fn settings(r: &mut FunctionRegistry) {
         }
     });
     let arguments = [Argument::Exact(Text), Argument::Exact(Boolean)];
-    r.scalar(Scalar::new("current_setting", arguments, Returns::Exact(Text), kernel).stable().optional(1));
+    r.scalar(
+        Scalar::new("current_setting", arguments, Returns::Exact(Text), kernel)
+            .stable()
+            .optional(1),
+    );
     let kernel = per_row(|row: &Row<'_>| {
         if row.is_null(0) || row.is_null(2) {
             return Ok(Value::Null);
@@ -95,13 +120,18 @@ fn settings(r: &mut FunctionRegistry) {
 fn sequence(row: &Row<'_>) -> Result<Arc<SequenceDef>, Report> {
     let session = &row.statement()?.session;
     let (found, shown) = match row.value(0) {
-        ValueRef::Oid(oid) => (session.catalog.relation_by_id(RelationId(*oid)), oid.to_string()),
+        ValueRef::Oid(oid) => (
+            session.catalog.relation_by_id(RelationId(*oid)),
+            oid.to_string(),
+        ),
         _ => {
             let text = row.text(0);
             let path = parse_path(text)?;
             let found = match path.as_slice() {
                 [name] => session.catalog.resolve(&session.search_path, None, name),
-                [schema, name] => session.catalog.resolve(&session.search_path, Some(schema), name),
+                [schema, name] => session
+                    .catalog
+                    .resolve(&session.search_path, Some(schema), name),
                 _ => None,
             };
             (found, text.to_owned())
@@ -113,7 +143,10 @@ fn sequence(row: &Row<'_>) -> Result<Arc<SequenceDef>, Report> {
             codes::WRONG_OBJECT_TYPE,
             format!("\"{}\" is not a sequence", other.name()),
         )),
-        None => Err(Report::error(codes::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist"))),
+        None => Err(Report::error(
+            codes::UNDEFINED_TABLE,
+            format!("relation \"{shown}\" does not exist"),
+        )),
     }
 }
 
@@ -121,14 +154,23 @@ fn sequences(r: &mut FunctionRegistry) {
     for argument in [Text, Regclass] {
         let one = || [Argument::Exact(argument.clone())];
         let volatile = |name: &str, body: fn(&Row<'_>) -> RowResult| {
-            let body = move |row: &Row<'_>| if row.values().iter().any(ValueRef::is_null) { Ok(Value::Null) } else { body(row) };
+            let body = move |row: &Row<'_>| {
+                if row.values().iter().any(ValueRef::is_null) {
+                    Ok(Value::Null)
+                } else {
+                    body(row)
+                }
+            };
             Scalar::new(name, one(), Returns::Exact(BigInt), per_row(body)).volatile()
         };
         r.scalar(volatile("nextval", |row| {
             let sequence = sequence(row)?;
             let statement = row.statement()?;
             let catalog = catalog_of(row.options())?;
-            let next = match catalog.try_next_value(&sequence).map_err(|error| error.report())? {
+            let next = match catalog
+                .try_next_value(&sequence)
+                .map_err(|error| error.report())?
+            {
                 Some(value) => value,
                 // The block of numbers is used up: reserving the next one waits for the log only.
                 None => block_on(catalog.next_value(&sequence)).map_err(|error| error.report())?,
@@ -141,12 +183,19 @@ fn sequences(r: &mut FunctionRegistry) {
         r.scalar(volatile("currval", |row| {
             let sequence = sequence(row)?;
             let state = row.statement()?.session.state.sequences.lock();
-            state.values.get(&sequence.id).map(|value| Value::BigInt(*value)).ok_or_else(|| {
-                Report::error(
-                    codes::OBJECT_NOT_IN_PREREQUISITE_STATE,
-                    format!("currval of sequence \"{}\" is not yet defined in this session", sequence.name),
-                )
-            })
+            state
+                .values
+                .get(&sequence.id)
+                .map(|value| Value::BigInt(*value))
+                .ok_or_else(|| {
+                    Report::error(
+                        codes::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                        format!(
+                            "currval of sequence \"{}\" is not yet defined in this session",
+                            sequence.name
+                        ),
+                    )
+                })
         }));
         let body = |row: &Row<'_>| {
             if row.values().iter().any(ValueRef::is_null) {
@@ -155,7 +204,8 @@ fn sequences(r: &mut FunctionRegistry) {
             let sequence = sequence(row)?;
             let is_called = row.len() < 3 || row.boolean(2);
             let catalog = catalog_of(row.options())?;
-            block_on(catalog.set_value(&sequence, row.integer(1), is_called)).map_err(|error| error.report())?;
+            block_on(catalog.set_value(&sequence, row.integer(1), is_called))
+                .map_err(|error| error.report())?;
             if is_called {
                 let mut state = row.statement()?.session.state.sequences.lock();
                 state.values.insert(sequence.id, row.integer(1));
@@ -164,7 +214,11 @@ fn sequences(r: &mut FunctionRegistry) {
             Ok(Value::BigInt(row.integer(1)))
         };
         let arguments = [argument.clone(), BigInt, Boolean].map(Argument::Exact);
-        r.scalar(Scalar::new("setval", arguments, Returns::Exact(BigInt), per_row(body)).volatile().optional(1));
+        r.scalar(
+            Scalar::new("setval", arguments, Returns::Exact(BigInt), per_row(body))
+                .volatile()
+                .optional(1),
+        );
     }
     let body = |row: &Row<'_>| {
         let state = row.statement()?.session.state.sequences.lock();

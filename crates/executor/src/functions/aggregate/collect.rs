@@ -3,6 +3,7 @@
 //! The state is one list per argument (and per ORDER BY key), so partial results can be merged; the
 //! rows are put in order, and duplicates removed, when the result is asked for.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -16,7 +17,9 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
-use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility,
+};
 use tessera_planner::arrow_types::{field_of, sql_type_of};
 use tessera_planner::errors::external;
 use tessera_types::{Report, SqlType, Value};
@@ -44,14 +47,12 @@ pub(super) struct Fold {
 
 pub(super) fn udaf(fold: Fold) -> Arc<AggregateUDF> {
     let signature = Signature::variadic_any(Volatility::Immutable);
-    Arc::new(AggregateUDF::new_from_impl(Collect { fold, signature, presorted: false }))
+    Arc::new(AggregateUDF::new_from_impl(Collect { fold, signature }))
 }
 
-#[derive(Clone)]
 struct Collect {
     fold: Fold,
     signature: Signature,
-    presorted: bool,
 }
 
 impl fmt::Debug for Collect {
@@ -91,10 +92,20 @@ impl AggregateUDFImpl for Collect {
         if self.fold.keeps_field
             && let Some(field) = fields.first()
         {
-            return Ok(Arc::new(field.as_ref().clone().with_name(self.name()).with_nullable(true)));
+            return Ok(Arc::new(
+                field
+                    .as_ref()
+                    .clone()
+                    .with_name(self.name())
+                    .with_nullable(true),
+            ));
         }
         let types: Vec<SqlType> = fields.iter().map(|field| sql_type_of(field)).collect();
-        Ok(Arc::new(field_of(self.name(), &(self.fold.returns)(&types), true)))
+        Ok(Arc::new(field_of(
+            self.name(),
+            &(self.fold.returns)(&types),
+            true,
+        )))
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
@@ -128,8 +139,12 @@ impl AggregateUDFImpl for Collect {
         AggregateOrderSensitivity::Beneficial
     }
 
-    fn with_beneficial_ordering(self: Arc<Self>, presorted: bool) -> Result<Option<Arc<dyn AggregateUDFImpl>>> {
-        Ok(Some(Arc::new(Collect { presorted, ..self.as_ref().clone() })))
+    fn with_beneficial_ordering(
+        self: Arc<Self>,
+        _: bool,
+    ) -> Result<Option<Arc<dyn AggregateUDFImpl>>> {
+        // The rows are sorted at the end in any case.
+        Ok(Some(self))
     }
 }
 
@@ -170,15 +185,22 @@ impl Rows {
             if self.fold.skips_nulls && readers[0].value(row).is_null() {
                 continue;
             }
-            let values: Vec<Value> = readers.iter().map(|reader| reader.value(row).to_owned()).collect();
-            self.bytes += values.iter().map(Value::memory_bytes).sum::<usize>() + size_of::<Vec<Value>>();
+            let values: Vec<Value> = readers
+                .iter()
+                .map(|reader| reader.value(row).to_owned())
+                .collect();
+            self.bytes +=
+                values.iter().map(Value::memory_bytes).sum::<usize>() + size_of::<Vec<Value>>();
             self.rows.push(values);
         }
         Ok(())
     }
 
     /// The rows in order, without duplicates where DISTINCT asks for it.
-    fn ordered(&self) -> Vec<Vec<Value>> {
+    fn ordered(&self) -> Cow<'_, [Vec<Value>]> {
+        if !self.distinct && self.order.is_empty() {
+            return Cow::Borrowed(&self.rows);
+        }
         let mut rows = self.rows.clone();
         if self.distinct {
             let mut seen = HashSet::new();
@@ -190,13 +212,16 @@ impl Rows {
         }
         if !self.order.is_empty() {
             rows.sort_by(|a, b| {
-                let keys = a[self.arguments..].iter().zip(&b[self.arguments..]).zip(&self.order);
+                let keys = a[self.arguments..]
+                    .iter()
+                    .zip(&b[self.arguments..])
+                    .zip(&self.order);
                 keys.map(|((a, b), options)| compare(a, b, *options))
                     .find(|order| order.is_ne())
                     .unwrap_or(std::cmp::Ordering::Equal)
             });
         }
-        rows
+        Cow::Owned(rows)
     }
 }
 
@@ -235,6 +260,21 @@ impl Accumulator for Rows {
         size_of::<Rows>() + self.bytes
     }
 
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        // A window frame leaves rows behind in the order in which it took them.
+        let counted = match values.first() {
+            Some(first) if self.fold.skips_nulls => first.len() - first.null_count(),
+            Some(first) => first.len(),
+            None => 0,
+        };
+        self.rows.drain(..counted.min(self.rows.len()));
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
         let rows = std::mem::take(&mut self.rows);
         self.bytes = 0;
@@ -247,7 +287,9 @@ impl Accumulator for Rows {
             let items = in_type(writer.finish(), field.data_type())?;
             let item = Arc::new(Field::new("item", field.data_type().clone(), true));
             let offsets = OffsetBuffer::from_lengths([items.len()]);
-            states.push(ScalarValue::List(Arc::new(ListArray::new(item, offsets, items, None))));
+            states.push(ScalarValue::List(Arc::new(ListArray::new(
+                item, offsets, items, None,
+            ))));
         }
         Ok(states)
     }
@@ -255,7 +297,10 @@ impl Accumulator for Rows {
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
         let count = states.first().map_or(0, |state| state.len());
         for row in 0..count {
-            let arrays: Vec<ArrayRef> = states.iter().map(|state| state.as_list::<i32>().value(row)).collect();
+            let arrays: Vec<ArrayRef> = states
+                .iter()
+                .map(|state| state.as_list::<i32>().value(row))
+                .collect();
             // NULLs were left out before; doing it again changes nothing.
             self.add(&arrays)?;
         }
@@ -273,7 +318,11 @@ pub(super) struct Distinct {
 
 impl Distinct {
     pub(super) fn new(inner: Box<dyn Accumulator>, field: FieldRef) -> Distinct {
-        Distinct { inner, field, seen: HashSet::new() }
+        Distinct {
+            inner,
+            field,
+            seen: HashSet::new(),
+        }
     }
 
     fn values(&self) -> Result<ArrayRef> {
@@ -288,7 +337,8 @@ impl Accumulator for Distinct {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         for row in 0..values[0].len() {
             if values[0].is_valid(row) {
-                self.seen.insert(ScalarValue::try_from_array(&values[0], row)?);
+                self.seen
+                    .insert(ScalarValue::try_from_array(&values[0], row)?);
             }
         }
         Ok(())
@@ -308,7 +358,9 @@ impl Accumulator for Distinct {
         let items = self.values()?;
         let item = Arc::new(Field::new("item", self.field.data_type().clone(), true));
         let offsets = OffsetBuffer::from_lengths([items.len()]);
-        Ok(vec![ScalarValue::List(Arc::new(ListArray::new(item, offsets, items, None)))])
+        Ok(vec![ScalarValue::List(Arc::new(ListArray::new(
+            item, offsets, items, None,
+        )))])
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {

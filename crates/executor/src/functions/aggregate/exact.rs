@@ -12,10 +12,12 @@ use std::mem::size_of;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Decimal128Array, Decimal256Array, Int64Array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Decimal128Array, Decimal256Array,
+    Int64Array,
 };
 use arrow::datatypes::{
-    DataType, Decimal128Type, Decimal256Type, Field, FieldRef, Int16Type, Int32Type, Int64Type, i256,
+    DataType, Decimal128Type, Decimal256Type, Field, FieldRef, Int16Type, Int32Type, Int64Type,
+    i256,
 };
 use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -56,10 +58,18 @@ pub(super) fn avg_field(fields: &[FieldRef]) -> Result<FieldRef> {
 }
 
 fn field_of(kind: Kind, fields: &[FieldRef]) -> Result<FieldRef> {
-    let Some(field) = fields.first() else { return internal_err!("sum and avg have an argument") };
+    let Some(field) = fields.first() else {
+        return internal_err!("sum and avg have an argument");
+    };
     let data_type = result_type(kind, field.data_type())?;
-    let sql_type = if data_type == DataType::Int64 { SqlType::BigInt } else { SqlType::Numeric(None) };
-    Ok(Arc::new(Field::new("", data_type, true).with_metadata(metadata_of(&sql_type))))
+    let sql_type = if data_type == DataType::Int64 {
+        SqlType::BigInt
+    } else {
+        SqlType::Numeric(None)
+    };
+    Ok(Arc::new(
+        Field::new("", data_type, true).with_metadata(metadata_of(&sql_type)),
+    ))
 }
 
 fn result_type(kind: Kind, argument: &DataType) -> Result<DataType> {
@@ -88,7 +98,10 @@ struct Exact {
 
 impl Exact {
     fn new(kind: Kind) -> Exact {
-        Exact { kind, signature: Signature::any(1, Volatility::Immutable) }
+        Exact {
+            kind,
+            signature: Signature::any(1, Volatility::Immutable),
+        }
     }
 }
 
@@ -120,18 +133,32 @@ impl AggregateUDFImpl for Exact {
         let totals = Totals::new(self.kind, args.expr_fields[0].data_type())?;
         let plain = Box::new(One { totals });
         if args.is_distinct {
-            return Ok(Box::new(collect::Distinct::new(plain, args.expr_fields[0].clone())));
+            return Ok(Box::new(collect::Distinct::new(
+                plain,
+                args.expr_fields[0].clone(),
+            )));
         }
         Ok(plain)
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
         if args.is_distinct {
-            return Ok(vec![collect::list_state(args.name, args.input_fields[0].data_type())]);
+            return Ok(vec![collect::list_state(
+                args.name,
+                args.input_fields[0].data_type(),
+            )]);
         }
         Ok(vec![
-            Arc::new(Field::new(format!("{}[sum]", args.name), sum_type(args.input_fields[0].data_type())?, true)),
-            Arc::new(Field::new(format!("{}[count]", args.name), DataType::Int64, true)),
+            Arc::new(Field::new(
+                format!("{}[sum]", args.name),
+                sum_type(args.input_fields[0].data_type())?,
+                true,
+            )),
+            Arc::new(Field::new(
+                format!("{}[count]", args.name),
+                DataType::Int64,
+                true,
+            )),
         ])
     }
 
@@ -139,8 +166,13 @@ impl AggregateUDFImpl for Exact {
         !args.is_distinct
     }
 
-    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(Groups { totals: Totals::new(self.kind, args.expr_fields[0].data_type())? }))
+    fn create_groups_accumulator(
+        &self,
+        args: AccumulatorArgs,
+    ) -> Result<Box<dyn GroupsAccumulator>> {
+        Ok(Box::new(Groups {
+            totals: Totals::new(self.kind, args.expr_fields[0].data_type())?,
+        }))
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
@@ -169,7 +201,12 @@ impl Totals {
             DataType::Decimal256(..) => Sums::Wide(Vec::new()),
             _ => Sums::Narrow(Vec::new()),
         };
-        Ok(Totals { kind, argument: argument.clone(), sums, counts: Vec::new() })
+        Ok(Totals {
+            kind,
+            argument: argument.clone(),
+            sums,
+            counts: Vec::new(),
+        })
     }
 
     fn resize(&mut self, groups: usize) {
@@ -192,15 +229,24 @@ impl Totals {
             DataType::Int16 => self.add_narrow::<Int16Type>(array, group, filter, sign),
             DataType::Int32 => self.add_narrow::<Int32Type>(array, group, filter, sign),
             DataType::Int64 => self.add_narrow::<Int64Type>(array, group, filter, sign),
-            DataType::Decimal128(..) => self.add_narrow::<Decimal128Type>(array, group, filter, sign),
+            DataType::Decimal128(..) => {
+                self.add_narrow::<Decimal128Type>(array, group, filter, sign)
+            }
             DataType::Decimal256(..) => {
                 let values = array.as_primitive::<Decimal256Type>();
-                let Sums::Wide(sums) = &mut self.sums else { return internal_err!("sum of another width") };
+                let Sums::Wide(sums) = &mut self.sums else {
+                    return internal_err!("sum of another width");
+                };
                 for row in selected(values, filter) {
                     let index = group(row);
-                    let value = if sign < 0 { values.value(row).wrapping_neg() } else { values.value(row) };
-                    sums[index] =
-                        sums[index].checked_add(value).ok_or_else(|| external(numeric_overflow()))?;
+                    let value = if sign < 0 {
+                        values.value(row).wrapping_neg()
+                    } else {
+                        values.value(row)
+                    };
+                    sums[index] = sums[index]
+                        .checked_add(value)
+                        .ok_or_else(|| external(numeric_overflow()))?;
                     self.counts[index] += sign;
                 }
                 Ok(())
@@ -221,7 +267,9 @@ impl Totals {
         T::Native: Into<i128>,
     {
         let values = array.as_primitive::<T>();
-        let Sums::Narrow(sums) = &mut self.sums else { return internal_err!("sum of another width") };
+        let Sums::Narrow(sums) = &mut self.sums else {
+            return internal_err!("sum of another width");
+        };
         if values.null_count() == 0 && filter.is_none() {
             for (row, value) in values.values().iter().enumerate() {
                 let index = group(row);
@@ -245,7 +293,9 @@ impl Totals {
     }
 
     fn merge(&mut self, states: &[ArrayRef], group: impl Fn(usize) -> usize) -> Result<()> {
-        let [partial, counts] = states else { return internal_err!("state of sum") };
+        let [partial, counts] = states else {
+            return internal_err!("state of sum");
+        };
         let counts = counts.as_primitive::<Int64Type>();
         for row in 0..counts.len() {
             if partial.is_null(row) {
@@ -255,11 +305,13 @@ impl Totals {
             self.counts[index] += counts.value(row);
             let fits = match &mut self.sums {
                 Sums::Narrow(sums) => {
-                    let sum = sums[index].checked_add(partial.as_primitive::<Decimal128Type>().value(row));
+                    let sum = sums[index]
+                        .checked_add(partial.as_primitive::<Decimal128Type>().value(row));
                     sum.map(|sum| sums[index] = sum)
                 }
                 Sums::Wide(sums) => {
-                    let sum = sums[index].checked_add(partial.as_primitive::<Decimal256Type>().value(row));
+                    let sum = sums[index]
+                        .checked_add(partial.as_primitive::<Decimal256Type>().value(row));
                     sum.map(|sum| sums[index] = sum)
                 }
             };
@@ -291,7 +343,9 @@ impl Totals {
             (Kind::Sum, Sums::Narrow(sums)) if result == DataType::Int64 => {
                 let values = sums.iter().zip(counts).map(|(sum, count)| match count {
                     0 => Ok(None),
-                    _ => i64::try_from(*sum).map(Some).map_err(|_| external(out_of_range("bigint"))),
+                    _ => i64::try_from(*sum)
+                        .map(Some)
+                        .map_err(|_| external(out_of_range("bigint"))),
                 });
                 Ok(Arc::new(values.collect::<Result<Int64Array>>()?))
             }
@@ -325,7 +379,9 @@ impl Totals {
 
 fn scale_of(data_type: &DataType) -> u8 {
     match data_type {
-        DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => u8::try_from(*scale).unwrap_or(0),
+        DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => {
+            u8::try_from(*scale).unwrap_or(0)
+        }
         _ => 0,
     }
 }
@@ -360,11 +416,22 @@ fn states_of(sums: &Sums, counts: &[i64], data_type: &DataType) -> Result<ArrayR
                 _ if sum.abs() >= limit => Err(external(numeric_overflow())),
                 _ => Ok(Some(*sum)),
             });
-            Arc::new(values.collect::<Result<Decimal128Array>>()?.with_data_type(data_type.clone()))
+            Arc::new(
+                values
+                    .collect::<Result<Decimal128Array>>()?
+                    .with_data_type(data_type.clone()),
+            )
         }
         Sums::Wide(sums) => {
-            let values = sums.iter().zip(counts).map(|(sum, count)| (*count != 0).then_some(*sum));
-            Arc::new(values.collect::<Decimal256Array>().with_data_type(data_type.clone()))
+            let values = sums
+                .iter()
+                .zip(counts)
+                .map(|(sum, count)| (*count != 0).then_some(*sum));
+            Arc::new(
+                values
+                    .collect::<Decimal256Array>()
+                    .with_data_type(data_type.clone()),
+            )
         }
     })
 }
@@ -375,7 +442,8 @@ fn selected<'a, T: ArrowPrimitiveType>(
     filter: Option<&'a BooleanArray>,
 ) -> impl Iterator<Item = usize> + 'a {
     (0..values.len()).filter(move |row| {
-        values.is_valid(*row) && filter.is_none_or(|filter| filter.is_valid(*row) && filter.value(*row))
+        values.is_valid(*row)
+            && filter.is_none_or(|filter| filter.is_valid(*row) && filter.value(*row))
     })
 }
 
@@ -416,7 +484,10 @@ impl Accumulator for One {
         let totals = self.one();
         let (sums, counts) = totals.copy();
         let states = states_of(&sums, &counts, &sum_type(&totals.argument)?)?;
-        Ok(vec![ScalarValue::try_from_array(&states, 0)?, ScalarValue::Int64(Some(counts[0]))])
+        Ok(vec![
+            ScalarValue::try_from_array(&states, 0)?,
+            ScalarValue::Int64(Some(counts[0])),
+        ])
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
@@ -461,7 +532,11 @@ impl GroupsAccumulator for Groups {
         self.totals.merge(values, |row| groups[row])
     }
 
-    fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
         let mut totals = Totals::new(self.totals.kind, &self.totals.argument)?;
         totals.resize(values[0].len());
         totals.add(&values[0], |row| row, filter, 1)?;

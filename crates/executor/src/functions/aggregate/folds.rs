@@ -1,8 +1,8 @@
 //! What aggregates over collected rows make of them.
 
-use tessera_types::{ArrayValue, Decimal, Interval, Report, SqlType, Value, codes};
 use tessera_types::datetime::MICROS_PER_DAY;
 use tessera_types::json::{self, Json};
+use tessera_types::{ArrayValue, Decimal, Interval, Report, SqlType, Value, codes};
 
 use super::super::json::to_json;
 use super::super::kernel::invalid;
@@ -12,20 +12,50 @@ fn first(types: &[SqlType]) -> SqlType {
     types.first().cloned().unwrap_or(SqlType::Text)
 }
 
-fn fixed(name: &'static str, returns: fn(&[SqlType]) -> SqlType, fold: super::collect::FoldFn) -> Fold {
-    Fold { name, skips_nulls: true, returns, keeps_field: false, fold }
+fn fixed(
+    name: &'static str,
+    returns: fn(&[SqlType]) -> SqlType,
+    fold: super::collect::FoldFn,
+) -> Fold {
+    Fold {
+        name,
+        skips_nulls: true,
+        returns,
+        keeps_field: false,
+        fold,
+    }
 }
 
 fn same(name: &'static str, fold: super::collect::FoldFn) -> Fold {
-    Fold { name, skips_nulls: true, returns: first, keeps_field: true, fold }
+    Fold {
+        name,
+        skips_nulls: true,
+        returns: first,
+        keeps_field: true,
+        fold,
+    }
 }
 
 pub(super) fn min() -> Fold {
-    same("min", |rows, _| Ok(rows.iter().map(|row| &row[0]).min().cloned().unwrap_or(Value::Null)))
+    same("min", |rows, _| {
+        Ok(rows
+            .iter()
+            .map(|row| &row[0])
+            .min()
+            .cloned()
+            .unwrap_or(Value::Null))
+    })
 }
 
 pub(super) fn max() -> Fold {
-    same("max", |rows, _| Ok(rows.iter().map(|row| &row[0]).max().cloned().unwrap_or(Value::Null)))
+    same("max", |rows, _| {
+        Ok(rows
+            .iter()
+            .map(|row| &row[0])
+            .max()
+            .cloned()
+            .unwrap_or(Value::Null))
+    })
 }
 
 pub(super) fn any_value() -> Fold {
@@ -33,32 +63,48 @@ pub(super) fn any_value() -> Fold {
 }
 
 pub(super) fn sum_real() -> Fold {
-    fixed("sum", |_| SqlType::Real, |rows, _| {
-        let sum = rows.iter().fold(0.0f32, |sum, row| match row[0] {
-            Value::Real(value) => sum + value,
-            _ => sum,
-        });
-        Ok(Value::Real(sum))
-    })
+    fixed(
+        "sum",
+        |_| SqlType::Real,
+        |rows, _| {
+            let sum = rows.iter().fold(0.0f32, |sum, row| match row[0] {
+                Value::Real(value) => sum + value,
+                _ => sum,
+            });
+            Ok(Value::Real(sum))
+        },
+    )
 }
 
 fn interval_sum(rows: &[Vec<Value>]) -> Result<Interval, Report> {
     let overflow = || Report::error(codes::DATETIME_FIELD_OVERFLOW, "interval out of range");
-    rows.iter().try_fold(Interval::default(), |sum, row| match row[0] {
-        Value::Interval(value) => sum.checked_add(value).ok_or_else(overflow),
-        _ => Ok(sum),
-    })
+    rows.iter()
+        .try_fold(Interval::default(), |sum, row| match row[0] {
+            Value::Interval(value) => sum.checked_add(value).ok_or_else(overflow),
+            _ => Ok(sum),
+        })
 }
 
 pub(super) fn sum_interval() -> Fold {
-    fixed("sum", |_| SqlType::Interval, |rows, _| interval_sum(rows).map(Value::Interval))
+    fixed(
+        "sum",
+        |_| SqlType::Interval,
+        |rows, _| interval_sum(rows).map(Value::Interval),
+    )
 }
 
 pub(super) fn avg_interval() -> Fold {
-    fixed("avg", |_| SqlType::Interval, |rows, _| {
-        let count = rows.len() as f64;
-        Ok(Value::Interval(scale_interval(interval_sum(rows)?, 1.0 / count)))
-    })
+    fixed(
+        "avg",
+        |_| SqlType::Interval,
+        |rows, _| {
+            let count = rows.len() as f64;
+            Ok(Value::Interval(scale_interval(
+                interval_sum(rows)?,
+                1.0 / count,
+            )))
+        },
+    )
 }
 
 /// `interval * factor`: fractions of months become days, fractions of days time.
@@ -66,7 +112,11 @@ fn scale_interval(interval: Interval, factor: f64) -> Interval {
     let months = f64::from(interval.months) * factor;
     let days = f64::from(interval.days) * factor + months.fract() * 30.0;
     let micros = interval.micros as f64 * factor + days.fract() * MICROS_PER_DAY as f64;
-    Interval { months: months.trunc() as i32, days: days.trunc() as i32, micros: micros.round_ties_even() as i64 }
+    Interval {
+        months: months.trunc() as i32,
+        days: days.trunc() as i32,
+        micros: micros.round_ties_even() as i64,
+    }
 }
 
 /// Standard deviation and variance of exact numbers: computed exactly, divided once.
@@ -130,91 +180,144 @@ pub(super) fn array_agg() -> Fold {
         keeps_field: false,
         fold: |rows, types| {
             let elements: Vec<Value> = rows.iter().map(|row| row[0].clone()).collect();
-            Ok(Value::Array(Box::new(ArrayValue::from_elements(first(types), elements))))
+            Ok(Value::Array(Box::new(ArrayValue::from_elements(
+                first(types),
+                elements,
+            ))))
         },
     }
 }
 
 pub(super) fn string_agg() -> Fold {
-    fixed("string_agg", |_| SqlType::Text, |rows, _| {
-        let mut out = String::new();
-        for (index, row) in rows.iter().enumerate() {
-            if index > 0 {
-                out.push_str(row[1].as_str().unwrap_or(""));
+    fixed(
+        "string_agg",
+        |_| SqlType::Text,
+        |rows, _| {
+            let mut out = String::new();
+            for (index, row) in rows.iter().enumerate() {
+                if index > 0 {
+                    out.push_str(row[1].as_str().unwrap_or(""));
+                }
+                out.push_str(row[0].as_str().unwrap_or(""));
+                super::super::kernel::check_length(out.len())?;
             }
-            out.push_str(row[0].as_str().unwrap_or(""));
-            super::super::kernel::check_length(out.len())?;
-        }
-        Ok(Value::from(out))
-    })
+            Ok(Value::from(out))
+        },
+    )
 }
 
 pub(super) fn bytea_agg() -> Fold {
-    fixed("string_agg", |_| SqlType::Bytea, |rows, _| {
-        let mut out = Vec::new();
-        for (index, row) in rows.iter().enumerate() {
-            if let (true, Value::Bytea(delimiter)) = (index > 0, &row[1]) {
-                out.extend_from_slice(delimiter);
+    fixed(
+        "string_agg",
+        |_| SqlType::Bytea,
+        |rows, _| {
+            let mut out = Vec::new();
+            for (index, row) in rows.iter().enumerate() {
+                if let (true, Value::Bytea(delimiter)) = (index > 0, &row[1]) {
+                    out.extend_from_slice(delimiter);
+                }
+                if let Value::Bytea(bytes) = &row[0] {
+                    out.extend_from_slice(bytes);
+                }
+                super::super::kernel::check_length(out.len())?;
             }
-            if let Value::Bytea(bytes) = &row[0] {
-                out.extend_from_slice(bytes);
-            }
-            super::super::kernel::check_length(out.len())?;
-        }
-        Ok(Value::from(out))
-    })
+            Ok(Value::from(out))
+        },
+    )
 }
 
 pub(super) fn json_agg(name: &str, binary: bool) -> Fold {
     let _ = name;
     let (name, returns, fold): (_, fn(&[SqlType]) -> SqlType, super::collect::FoldFn) = if binary {
-        ("jsonb_agg", |_| SqlType::Jsonb, |rows, types| {
-            let elements = rows.iter().map(|row| to_json(&row[0], &types[0], true)).collect::<Result<_, _>>()?;
-            Ok(Value::Json(Json::Array(elements).to_string().into()))
-        })
+        (
+            "jsonb_agg",
+            |_| SqlType::Jsonb,
+            |rows, types| {
+                let elements = rows
+                    .iter()
+                    .map(|row| to_json(&row[0], &types[0], true))
+                    .collect::<Result<_, _>>()?;
+                Ok(Value::Json(Json::Array(elements).to_string().into()))
+            },
+        )
     } else {
-        ("json_agg", |_| SqlType::Json, |rows, types| {
-            let elements: Vec<String> =
-                rows.iter().map(|row| super::super::json::json_text(&row[0], &types[0])).collect::<Result<_, _>>()?;
-            Ok(Value::Json(format!("[{}]", elements.join(", ")).into()))
-        })
+        (
+            "json_agg",
+            |_| SqlType::Json,
+            |rows, types| {
+                let elements: Vec<String> = rows
+                    .iter()
+                    .map(|row| super::super::json::json_text(&row[0], &types[0]))
+                    .collect::<Result<_, _>>()?;
+                Ok(Value::Json(format!("[{}]", elements.join(", ")).into()))
+            },
+        )
     };
-    Fold { name, skips_nulls: false, returns, keeps_field: false, fold }
+    Fold {
+        name,
+        skips_nulls: false,
+        returns,
+        keeps_field: false,
+        fold,
+    }
 }
 
 pub(super) fn json_object_agg(name: &str, binary: bool) -> Fold {
     let _ = name;
     let (name, returns, fold): (_, fn(&[SqlType]) -> SqlType, super::collect::FoldFn) = if binary {
-        ("jsonb_object_agg", |_| SqlType::Jsonb, |rows, types| {
-            let pairs = rows
-                .iter()
-                .map(|row| Ok((key_text(&row[0], &types[0])?, to_json(&row[1], &types[1], true)?)))
-                .collect::<Result<Vec<_>, Report>>()?;
-            Ok(Value::Json(Json::object(pairs).to_string().into()))
-        })
+        (
+            "jsonb_object_agg",
+            |_| SqlType::Jsonb,
+            |rows, types| {
+                let pairs = rows
+                    .iter()
+                    .map(|row| {
+                        Ok((
+                            key_text(&row[0], &types[0])?,
+                            to_json(&row[1], &types[1], true)?,
+                        ))
+                    })
+                    .collect::<Result<Vec<_>, Report>>()?;
+                Ok(Value::Json(Json::object(pairs).to_string().into()))
+            },
+        )
     } else {
-        ("json_object_agg", |_| SqlType::Json, |rows, types| {
-            let mut out = String::from("{ ");
-            for (index, row) in rows.iter().enumerate() {
-                if index > 0 {
-                    out.push_str(", ");
+        (
+            "json_object_agg",
+            |_| SqlType::Json,
+            |rows, types| {
+                let mut out = String::from("{ ");
+                for (index, row) in rows.iter().enumerate() {
+                    if index > 0 {
+                        out.push_str(", ");
+                    }
+                    json::write_string(&key_text(&row[0], &types[0])?, &mut out);
+                    out.push_str(" : ");
+                    out.push_str(&super::super::json::json_text(&row[1], &types[1])?);
                 }
-                json::write_string(&key_text(&row[0], &types[0])?, &mut out);
-                out.push_str(" : ");
-                out.push_str(&super::super::json::json_text(&row[1], &types[1])?);
-            }
-            out.push_str(" }");
-            Ok(Value::Json(out.into()))
-        })
+                out.push_str(" }");
+                Ok(Value::Json(out.into()))
+            },
+        )
     };
-    Fold { name, skips_nulls: false, returns, keeps_field: false, fold }
+    Fold {
+        name,
+        skips_nulls: false,
+        returns,
+        keeps_field: false,
+        fold,
+    }
 }
 
 fn key_text(value: &Value, ty: &SqlType) -> Result<String, Report> {
     if value.is_null() {
         return Err(invalid("field name must not be null"));
     }
-    Ok(super::super::kernel::output(&value.as_ref(), ty, &tessera_types::FormatContext::default()))
+    Ok(super::super::kernel::output(
+        &value.as_ref(),
+        ty,
+        &tessera_types::FormatContext::default(),
+    ))
 }
 
 pub(super) fn mode() -> Fold {
@@ -223,7 +326,10 @@ pub(super) fn mode() -> Fold {
         values.sort();
         let (mut best, mut best_count, mut at) = (values[0], 0, 0);
         while at < values.len() {
-            let run = values[at..].iter().take_while(|value| **value == values[at]).count();
+            let run = values[at..]
+                .iter()
+                .take_while(|value| **value == values[at])
+                .count();
             if run > best_count {
                 (best, best_count) = (values[at], run);
             }
@@ -246,7 +352,9 @@ fn fraction(rows: &[Vec<Value>]) -> Result<Option<f64>, Report> {
 
 pub(super) fn percentile_disc() -> Fold {
     same("percentile_disc", |rows, _| {
-        let Some(fraction) = fraction(rows)? else { return Ok(Value::Null) };
+        let Some(fraction) = fraction(rows)? else {
+            return Ok(Value::Null);
+        };
         // The rows come in the order of WITHIN GROUP.
         let index = (fraction * rows.len() as f64).ceil() as usize;
         Ok(rows[index.clamp(1, rows.len()) - 1][0].clone())
@@ -255,7 +363,9 @@ pub(super) fn percentile_disc() -> Fold {
 
 pub(super) fn percentile_cont() -> Fold {
     same("percentile_cont", |rows, _| {
-        let Some(fraction) = fraction(rows)? else { return Ok(Value::Null) };
+        let Some(fraction) = fraction(rows)? else {
+            return Ok(Value::Null);
+        };
         let place = fraction * (rows.len() - 1) as f64;
         let (low, part) = (place.floor() as usize, place.fract());
         let high = (low + 1).min(rows.len() - 1);

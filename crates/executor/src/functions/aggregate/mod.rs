@@ -28,16 +28,46 @@ pub(super) fn register(registry: &mut FunctionRegistry) {
         });
     };
     let one = |ty: SqlType| vec![Argument::Exact(ty)];
-    add("count", vec![], Returns::Exact(SqlType::BigInt), df::count::count_udaf());
-    add("count", vec![Argument::Any], Returns::Exact(SqlType::BigInt), df::count::count_udaf());
+    add(
+        "count",
+        vec![],
+        Returns::Exact(SqlType::BigInt),
+        df::count::count_udaf(),
+    );
+    add(
+        "count",
+        vec![Argument::Any],
+        Returns::Exact(SqlType::BigInt),
+        df::count::count_udaf(),
+    );
     for ty in ordered_types() {
         add("min", one(ty.clone()), same(&ty), df::min_max::min_udaf());
         add("max", one(ty.clone()), same(&ty), df::min_max::max_udaf());
     }
-    add("min", vec![Argument::AnyArray], Returns::Array, collect::udaf(folds::min()));
-    add("max", vec![Argument::AnyArray], Returns::Array, collect::udaf(folds::max()));
-    add("min", one(SqlType::Interval), Returns::Exact(SqlType::Interval), collect::udaf(folds::min()));
-    add("max", one(SqlType::Interval), Returns::Exact(SqlType::Interval), collect::udaf(folds::max()));
+    add(
+        "min",
+        vec![Argument::AnyArray],
+        Returns::Array,
+        collect::udaf(folds::min()),
+    );
+    add(
+        "max",
+        vec![Argument::AnyArray],
+        Returns::Array,
+        collect::udaf(folds::max()),
+    );
+    add(
+        "min",
+        one(SqlType::Interval),
+        Returns::Exact(SqlType::Interval),
+        collect::udaf(folds::min()),
+    );
+    add(
+        "max",
+        one(SqlType::Interval),
+        Returns::Exact(SqlType::Interval),
+        collect::udaf(folds::max()),
+    );
     for (argument, sum) in [
         (SqlType::SmallInt, Returns::Exact(SqlType::BigInt)),
         (SqlType::Integer, Returns::Exact(SqlType::BigInt)),
@@ -45,21 +75,81 @@ pub(super) fn register(registry: &mut FunctionRegistry) {
         (SqlType::Numeric(None), Returns::Field(exact::sum_field)),
     ] {
         add("sum", one(argument.clone()), sum, exact::sum_udaf());
-        add("avg", one(argument), Returns::Field(exact::avg_field), exact::avg_udaf());
+        add(
+            "avg",
+            one(argument),
+            Returns::Field(exact::avg_field),
+            exact::avg_udaf(),
+        );
     }
-    add("sum", one(SqlType::Double), Returns::Exact(SqlType::Double), df::sum::sum_udaf());
-    add("sum", one(SqlType::Real), Returns::Exact(SqlType::Real), collect::udaf(folds::sum_real()));
-    add("avg", one(SqlType::Double), Returns::Exact(SqlType::Double), df::average::avg_udaf());
-    add("sum", one(SqlType::Interval), Returns::Exact(SqlType::Interval), collect::udaf(folds::sum_interval()));
-    add("avg", one(SqlType::Interval), Returns::Exact(SqlType::Interval), collect::udaf(folds::avg_interval()));
+    add(
+        "sum",
+        one(SqlType::Double),
+        Returns::Exact(SqlType::Double),
+        df::sum::sum_udaf(),
+    );
+    add(
+        "sum",
+        one(SqlType::Real),
+        Returns::Exact(SqlType::Real),
+        collect::udaf(folds::sum_real()),
+    );
+    add(
+        "avg",
+        one(SqlType::Double),
+        Returns::Exact(SqlType::Double),
+        df::average::avg_udaf(),
+    );
+    add(
+        "sum",
+        one(SqlType::Interval),
+        Returns::Exact(SqlType::Interval),
+        collect::udaf(folds::sum_interval()),
+    );
+    add(
+        "avg",
+        one(SqlType::Interval),
+        Returns::Exact(SqlType::Interval),
+        collect::udaf(folds::avg_interval()),
+    );
     let boolean = || Returns::Exact(SqlType::Boolean);
-    add("bool_and", one(SqlType::Boolean), boolean(), df::bool_and_or::bool_and_udaf());
-    add("every", one(SqlType::Boolean), boolean(), df::bool_and_or::bool_and_udaf());
-    add("bool_or", one(SqlType::Boolean), boolean(), df::bool_and_or::bool_or_udaf());
+    add(
+        "bool_and",
+        one(SqlType::Boolean),
+        boolean(),
+        df::bool_and_or::bool_and_udaf(),
+    );
+    add(
+        "every",
+        one(SqlType::Boolean),
+        boolean(),
+        df::bool_and_or::bool_and_udaf(),
+    );
+    add(
+        "bool_or",
+        one(SqlType::Boolean),
+        boolean(),
+        df::bool_and_or::bool_or_udaf(),
+    );
     for ty in [SqlType::SmallInt, SqlType::Integer, SqlType::BigInt] {
-        add("bit_and", one(ty.clone()), same(&ty), df::bit_and_or_xor::bit_and_udaf());
-        add("bit_or", one(ty.clone()), same(&ty), df::bit_and_or_xor::bit_or_udaf());
-        add("bit_xor", one(ty.clone()), same(&ty), df::bit_and_or_xor::bit_xor_udaf());
+        add(
+            "bit_and",
+            one(ty.clone()),
+            same(&ty),
+            df::bit_and_or_xor::bit_and_udaf(),
+        );
+        add(
+            "bit_or",
+            one(ty.clone()),
+            same(&ty),
+            df::bit_and_or_xor::bit_or_udaf(),
+        );
+        add(
+            "bit_xor",
+            one(ty.clone()),
+            same(&ty),
+            df::bit_and_or_xor::bit_xor_udaf(),
+        );
     }
     for (name, double) in [
         ("stddev", df::stddev::stddev_udaf()),
@@ -69,39 +159,112 @@ pub(super) fn register(registry: &mut FunctionRegistry) {
         ("var_samp", df::variance::var_samp_udaf()),
         ("var_pop", df::variance::var_pop_udaf()),
     ] {
-        add(name, one(SqlType::Double), Returns::Exact(SqlType::Double), double);
-        for ty in [SqlType::SmallInt, SqlType::Integer, SqlType::BigInt, SqlType::Numeric(None)] {
+        add(
+            name,
+            one(SqlType::Double),
+            Returns::Exact(SqlType::Double),
+            double,
+        );
+        for ty in [
+            SqlType::SmallInt,
+            SqlType::Integer,
+            SqlType::BigInt,
+            SqlType::Numeric(None),
+        ] {
             let numeric = Returns::Exact(SqlType::Numeric(None));
-            add(name, one(ty), numeric, collect::udaf(folds::deviation(name)));
+            add(
+                name,
+                one(ty),
+                numeric,
+                collect::udaf(folds::deviation(name)),
+            );
         }
     }
-    let pair = || vec![Argument::Exact(SqlType::Double), Argument::Exact(SqlType::Double)];
+    let pair = || {
+        vec![
+            Argument::Exact(SqlType::Double),
+            Argument::Exact(SqlType::Double),
+        ]
+    };
     let double = || Returns::Exact(SqlType::Double);
     add("corr", pair(), double(), df::correlation::corr_udaf());
-    add("covar_pop", pair(), double(), df::covariance::covar_pop_udaf());
-    add("covar_samp", pair(), double(), df::covariance::covar_samp_udaf());
+    add(
+        "covar_pop",
+        pair(),
+        double(),
+        df::covariance::covar_pop_udaf(),
+    );
+    add(
+        "covar_samp",
+        pair(),
+        double(),
+        df::covariance::covar_samp_udaf(),
+    );
     add("regr_slope", pair(), double(), df::regr::regr_slope_udaf());
-    add("regr_intercept", pair(), double(), df::regr::regr_intercept_udaf());
+    add(
+        "regr_intercept",
+        pair(),
+        double(),
+        df::regr::regr_intercept_udaf(),
+    );
     add("regr_r2", pair(), double(), df::regr::regr_r2_udaf());
     add("regr_avgx", pair(), double(), df::regr::regr_avgx_udaf());
     add("regr_avgy", pair(), double(), df::regr::regr_avgy_udaf());
     add("regr_sxx", pair(), double(), df::regr::regr_sxx_udaf());
     add("regr_syy", pair(), double(), df::regr::regr_syy_udaf());
     add("regr_sxy", pair(), double(), df::regr::regr_sxy_udaf());
-    add("array_agg", vec![Argument::AnyElement], Returns::Array, collect::udaf(folds::array_agg()));
+    add(
+        "array_agg",
+        vec![Argument::AnyElement],
+        Returns::Array,
+        collect::udaf(folds::array_agg()),
+    );
     let text = |ty: SqlType| vec![Argument::Exact(ty.clone()), Argument::Exact(ty)];
-    add("string_agg", text(SqlType::Text), Returns::Exact(SqlType::Text), collect::udaf(folds::string_agg()));
-    add("string_agg", text(SqlType::Bytea), Returns::Exact(SqlType::Bytea), collect::udaf(folds::bytea_agg()));
+    add(
+        "string_agg",
+        text(SqlType::Text),
+        Returns::Exact(SqlType::Text),
+        collect::udaf(folds::string_agg()),
+    );
+    add(
+        "string_agg",
+        text(SqlType::Bytea),
+        Returns::Exact(SqlType::Bytea),
+        collect::udaf(folds::bytea_agg()),
+    );
     for (name, binary) in [("json_agg", false), ("jsonb_agg", true)] {
-        let ty = if binary { SqlType::Jsonb } else { SqlType::Json };
-        add(name, vec![Argument::Any], Returns::Exact(ty), collect::udaf(folds::json_agg(name, binary)));
+        let ty = if binary {
+            SqlType::Jsonb
+        } else {
+            SqlType::Json
+        };
+        add(
+            name,
+            vec![Argument::Any],
+            Returns::Exact(ty),
+            collect::udaf(folds::json_agg(name, binary)),
+        );
     }
     for (name, binary) in [("json_object_agg", false), ("jsonb_object_agg", true)] {
-        let ty = if binary { SqlType::Jsonb } else { SqlType::Json };
+        let ty = if binary {
+            SqlType::Jsonb
+        } else {
+            SqlType::Json
+        };
         let udaf = collect::udaf(folds::json_object_agg(name, binary));
-        add(name, vec![Argument::Any, Argument::Any], Returns::Exact(ty), udaf);
+        add(
+            name,
+            vec![Argument::Any, Argument::Any],
+            Returns::Exact(ty),
+            udaf,
+        );
     }
-    add("any_value", vec![Argument::AnyElement], Returns::Element, collect::udaf(folds::any_value()));
+    add(
+        "any_value",
+        vec![Argument::AnyElement],
+        Returns::Element,
+        collect::udaf(folds::any_value()),
+    );
     let mut ordered = |name: &str, arguments: Vec<Argument>, returns, udf: Arc<AggregateUDF>| {
         registry.aggregate(AggregateOverload {
             name: name.to_owned(),
@@ -112,14 +275,29 @@ pub(super) fn register(registry: &mut FunctionRegistry) {
             udf,
         });
     };
-    ordered("mode", vec![Argument::AnyElement], Returns::Element, collect::udaf(folds::mode()));
+    ordered(
+        "mode",
+        vec![Argument::AnyElement],
+        Returns::Element,
+        collect::udaf(folds::mode()),
+    );
     let fraction = Argument::Exact(SqlType::Double);
     for ty in [SqlType::Double, SqlType::Interval] {
         let arguments = vec![Argument::Exact(ty.clone()), fraction.clone()];
-        ordered("percentile_cont", arguments, Returns::Exact(ty), collect::udaf(folds::percentile_cont()));
+        ordered(
+            "percentile_cont",
+            arguments,
+            Returns::Exact(ty),
+            collect::udaf(folds::percentile_cont()),
+        );
     }
     let arguments = vec![Argument::AnyElement, fraction];
-    ordered("percentile_disc", arguments, Returns::Element, collect::udaf(folds::percentile_disc()));
+    ordered(
+        "percentile_disc",
+        arguments,
+        Returns::Element,
+        collect::udaf(folds::percentile_disc()),
+    );
 }
 
 /// Types with an order that DataFusion compares as PostgreSQL does.

@@ -17,20 +17,48 @@ pub(super) fn register(r: &mut FunctionRegistry) {
     stable(r, "date_trunc", [Text, TimestampTz], TimestampTz, |row| {
         truncate_in_zone(row.text(0), row.micros(1), &row.format().time_zone)
     });
-    function(r, "date_trunc", [Text, TimestampTz, Text], TimestampTz, |row| {
-        truncate_in_zone(row.text(0), row.micros(1), &row.text(2).parse::<TimeZone>()?)
+    function(
+        r,
+        "date_trunc",
+        [Text, TimestampTz, Text],
+        TimestampTz,
+        |row| {
+            truncate_in_zone(
+                row.text(0),
+                row.micros(1),
+                &row.text(2).parse::<TimeZone>()?,
+            )
+        },
+    );
+    function(r, "date_trunc", [Text, Interval], Interval, |row| {
+        truncate_interval(row.text(0), row.interval(1))
     });
-    function(r, "date_trunc", [Text, Interval], Interval, |row| truncate_interval(row.text(0), row.interval(1)));
     for ty in [Timestamp, TimestampTz] {
         let zoned = ty == TimestampTz;
-        function(r, "date_bin", [Interval, ty.clone(), ty.clone()], ty, move |row| {
-            let binned = bin(row.interval(0), row.micros(1), row.micros(2))?;
-            Ok(if zoned { Value::TimestampTz(binned) } else { Value::Timestamp(binned) })
-        });
+        function(
+            r,
+            "date_bin",
+            [Interval, ty.clone(), ty.clone()],
+            ty,
+            move |row| {
+                let binned = bin(row.interval(0), row.micros(1), row.micros(2))?;
+                Ok(if zoned {
+                    Value::TimestampTz(binned)
+                } else {
+                    Value::Timestamp(binned)
+                })
+            },
+        );
     }
-    function(r, "justify_hours", [Interval], Interval, |row| justify(row.interval(0), true, false));
-    function(r, "justify_days", [Interval], Interval, |row| justify(row.interval(0), false, true));
-    function(r, "justify_interval", [Interval], Interval, |row| justify(row.interval(0), true, true));
+    function(r, "justify_hours", [Interval], Interval, |row| {
+        justify(row.interval(0), true, false)
+    });
+    function(r, "justify_days", [Interval], Interval, |row| {
+        justify(row.interval(0), false, true)
+    });
+    function(r, "justify_interval", [Interval], Interval, |row| {
+        justify(row.interval(0), true, true)
+    });
 }
 
 fn truncate(unit: &str, micros: i64, ty: &SqlType) -> Result<i64, Report> {
@@ -62,14 +90,31 @@ fn truncate(unit: &str, micros: i64, ty: &SqlType) -> Result<i64, Report> {
         Unit::Month => (year, civil.month),
         Unit::Quarter => (year, (civil.month - 1) / 3 * 3 + 1),
         Unit::Year => first(year),
-        Unit::Decade => first(if year > 0 { year / 10 * 10 } else { -((8 - (year - 1)) / 10) * 10 }),
-        Unit::Century => first(if year > 0 { (year + 99) / 100 * 100 - 99 } else { -((99 - (year - 1)) / 100) * 100 + 1 }),
-        Unit::Millennium => {
-            first(if year > 0 { (year + 999) / 1000 * 1000 - 999 } else { -((999 - (year - 1)) / 1000) * 1000 + 1 })
-        }
+        Unit::Decade => first(if year > 0 {
+            year / 10 * 10
+        } else {
+            -((8 - (year - 1)) / 10) * 10
+        }),
+        Unit::Century => first(if year > 0 {
+            (year + 99) / 100 * 100 - 99
+        } else {
+            -((99 - (year - 1)) / 100) * 100 + 1
+        }),
+        Unit::Millennium => first(if year > 0 {
+            (year + 999) / 1000 * 1000 - 999
+        } else {
+            -((999 - (year - 1)) / 1000) * 1000 + 1
+        }),
         _ => return Err(unsupported(unit, ty)),
     };
-    Civil { year, month, day: 1, ..Civil::default() }.to_micros().ok_or_else(|| out_of_range("timestamp"))
+    Civil {
+        year,
+        month,
+        day: 1,
+        ..Civil::default()
+    }
+    .to_micros()
+    .ok_or_else(|| out_of_range("timestamp"))
 }
 
 fn truncate_in_zone(unit: &str, micros: i64, zone: &TimeZone) -> RowResult {
@@ -80,14 +125,25 @@ fn truncate_in_zone(unit: &str, micros: i64, zone: &TimeZone) -> RowResult {
         Unit::Microseconds | Unit::Milliseconds | Unit::Second | Unit::Minute | Unit::Hour
     );
     // Within the hour the offset stays; else that of the new local time counts.
-    let utc = if keeps_offset { Some(micros - (local - cut)) } else { datetime::local_to_utc(cut, zone) };
-    utc.map(Value::TimestampTz).ok_or_else(|| out_of_range("timestamp"))
+    let utc = if keeps_offset {
+        Some(micros - (local - cut))
+    } else {
+        datetime::local_to_utc(cut, zone)
+    };
+    utc.map(Value::TimestampTz)
+        .ok_or_else(|| out_of_range("timestamp"))
 }
 
 fn truncate_interval(unit: &str, interval: tessera_types::Interval) -> RowResult {
     let mut cut = interval;
     let months_of = |months: i32| (interval.months / months * months, 0, 0);
-    let time_of = |step: i64| (interval.months, interval.days, interval.micros / step * step);
+    let time_of = |step: i64| {
+        (
+            interval.months,
+            interval.days,
+            interval.micros / step * step,
+        )
+    };
     (cut.months, cut.days, cut.micros) = match Unit::parse(unit, &Interval)? {
         Unit::Microseconds => time_of(1),
         Unit::Milliseconds => time_of(1_000),
@@ -102,7 +158,9 @@ fn truncate_interval(unit: &str, interval: tessera_types::Interval) -> RowResult
         Unit::Century => months_of(1_200),
         Unit::Millennium => months_of(12_000),
         Unit::Week => {
-            return Err(unsupported(unit, &Interval).with_detail("Months usually have fractional weeks."));
+            return Err(
+                unsupported(unit, &Interval).with_detail("Months usually have fractional weeks.")
+            );
         }
         _ => return Err(unsupported(unit, &Interval)),
     };
@@ -129,7 +187,9 @@ fn bin(stride: tessera_types::Interval, micros: i64, origin: i64) -> Result<i64,
     if step <= 0 {
         return Err(fault("stride must be greater than zero"));
     }
-    let difference = micros.checked_sub(origin).ok_or_else(|| fault("interval out of range"))?;
+    let difference = micros
+        .checked_sub(origin)
+        .ok_or_else(|| fault("interval out of range"))?;
     origin
         .checked_add(difference - difference.rem_euclid(step))
         .ok_or_else(|| out_of_range("timestamp"))
@@ -138,7 +198,11 @@ fn bin(stride: tessera_types::Interval, micros: i64, origin: i64) -> Result<i64,
 /// Days of 24 hours out of the time, months of 30 days out of the days; then one sign for all.
 fn justify(interval: tessera_types::Interval, hours: bool, days: bool) -> RowResult {
     let overflow = || out_of_range("interval");
-    let (mut m, mut d, mut t) = (i64::from(interval.months), i64::from(interval.days), interval.micros);
+    let (mut m, mut d, mut t) = (
+        i64::from(interval.months),
+        i64::from(interval.days),
+        interval.micros,
+    );
     if hours {
         d += t / MICROS_PER_DAY;
         t %= MICROS_PER_DAY;

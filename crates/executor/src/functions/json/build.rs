@@ -5,7 +5,9 @@ use tessera_types::SqlType::{Array, Json as JsonType, Jsonb, Text};
 use tessera_types::json::{self, Json};
 use tessera_types::{ArrayValue, FormatContext, Report, SqlType, Value, ValueRef, codes};
 
-use super::super::kernel::{Row, RowResult, check_length, invalid, lenient, operator, output, strict};
+use super::super::kernel::{
+    Row, RowResult, check_length, invalid, lenient, operator, output, strict,
+};
 
 /// Adds them.
 pub(super) fn register(r: &mut FunctionRegistry) {
@@ -13,26 +15,67 @@ pub(super) fn register(r: &mut FunctionRegistry) {
         let ty = || if binary { Jsonb } else { JsonType };
         let returns = || Returns::Exact(ty());
         let single = move |row: &Row<'_>| {
-            if row.is_null(0) { Ok(Value::Null) } else { element(row, 0, binary).map(|text| Value::Json(text.into())) }
+            if row.is_null(0) {
+                Ok(Value::Null)
+            } else {
+                element(row, 0, binary).map(|text| Value::Json(text.into()))
+            }
         };
-        r.scalar(Scalar::new(&format!("to_{suffix}"), [Argument::Any], returns(), lenient(single)).stable());
+        r.scalar(
+            Scalar::new(
+                &format!("to_{suffix}"),
+                [Argument::Any],
+                returns(),
+                lenient(single),
+            )
+            .stable(),
+        );
         let array = move |row: &Row<'_>| build_array(row, binary);
         let name = format!("{suffix}_build_array");
         r.scalar(Scalar::new(&name, [], returns(), lenient(array)).stable());
-        r.scalar(Scalar::new(&name, [Argument::Any], returns(), lenient(array)).stable().variadic());
+        r.scalar(
+            Scalar::new(&name, [Argument::Any], returns(), lenient(array))
+                .stable()
+                .variadic(),
+        );
         let object = move |row: &Row<'_>| build_object(row, binary);
         let name = format!("{suffix}_build_object");
         r.scalar(Scalar::new(&name, [], returns(), lenient(object)).stable());
-        r.scalar(Scalar::new(&name, [Argument::Any], returns(), lenient(object)).stable().variadic());
+        r.scalar(
+            Scalar::new(&name, [Argument::Any], returns(), lenient(object))
+                .stable()
+                .variadic(),
+        );
         let texts = || Argument::Exact(Array(Box::new(Text)));
         let name = format!("{suffix}_object");
-        r.scalar(Scalar::new(&name, [texts()], returns(), strict(move |row| object_of_texts(row, binary))));
-        r.scalar(Scalar::new(&name, [texts(), texts()], returns(), strict(move |row| object_of_texts(row, binary))));
+        r.scalar(Scalar::new(
+            &name,
+            [texts()],
+            returns(),
+            strict(move |row| object_of_texts(row, binary)),
+        ));
+        r.scalar(Scalar::new(
+            &name,
+            [texts(), texts()],
+            returns(),
+            strict(move |row| object_of_texts(row, binary)),
+        ));
     }
     let arguments = [Argument::AnyArray, Argument::Exact(SqlType::Boolean)];
     let body = |row: &Row<'_>| element(row, 0, false).map(|text| Value::Json(text.into()));
-    r.scalar(Scalar::new("array_to_json", arguments, Returns::Exact(JsonType), strict(body)).stable().optional(1));
-    operator(r, "||", [Jsonb, Jsonb], Jsonb, |row| concatenate(super::tree(row, 0)?, super::tree(row, 1)?));
+    r.scalar(
+        Scalar::new(
+            "array_to_json",
+            arguments,
+            Returns::Exact(JsonType),
+            strict(body),
+        )
+        .stable()
+        .optional(1),
+    );
+    operator(r, "||", [Jsonb, Jsonb], Jsonb, |row| {
+        concatenate(super::tree(row, 0)?, super::tree(row, 1)?)
+    });
     super::super::kernel::function(r, "jsonb_concat", [Jsonb, Jsonb], Jsonb, |row| {
         concatenate(super::tree(row, 0)?, super::tree(row, 1)?)
     });
@@ -61,20 +104,44 @@ fn element(row: &Row<'_>, index: usize, binary: bool) -> Result<String, Report> 
     let (value, ty) = (row.value(index), row.sql_type(index));
     let mut out = String::new();
     write(value, ty, binary, &row.format(), &mut out)?;
-    if binary { Ok(json::normalize(&out)?) } else { Ok(out) }
+    if binary {
+        Ok(json::normalize(&out)?)
+    } else {
+        Ok(out)
+    }
 }
 
 /// A value as a JSON tree.
-pub(in crate::functions) fn to_json(value: &Value, ty: &SqlType, binary: bool) -> Result<Json, Report> {
+pub(in crate::functions) fn to_json(
+    value: &Value,
+    ty: &SqlType,
+    binary: bool,
+) -> Result<Json, Report> {
     let mut out = String::new();
-    write(&value.as_ref(), ty, binary, &FormatContext::default(), &mut out)?;
-    Ok(if binary { json::parse_binary(&out)? } else { json::parse(&out)? })
+    write(
+        &value.as_ref(),
+        ty,
+        binary,
+        &FormatContext::default(),
+        &mut out,
+    )?;
+    Ok(if binary {
+        json::parse_binary(&out)?
+    } else {
+        json::parse(&out)?
+    })
 }
 
 /// A value as JSON text; values that are JSON already keep their spelling.
 pub(in crate::functions) fn json_text(value: &Value, ty: &SqlType) -> Result<String, Report> {
     let mut out = String::new();
-    write(&value.as_ref(), ty, false, &FormatContext::default(), &mut out)?;
+    write(
+        &value.as_ref(),
+        ty,
+        false,
+        &FormatContext::default(),
+        &mut out,
+    )?;
     Ok(out)
 }
 
@@ -91,18 +158,27 @@ fn write(
         ValueRef::Boolean(true) => out.push_str("true"),
         ValueRef::Boolean(false) => out.push_str("false"),
         ValueRef::Json(text) => out.push_str(text),
-        ValueRef::SmallInt(_) | ValueRef::Integer(_) | ValueRef::BigInt(_) | ValueRef::Numeric(_) => {
+        ValueRef::SmallInt(_)
+        | ValueRef::Integer(_)
+        | ValueRef::BigInt(_)
+        | ValueRef::Numeric(_) => {
             out.push_str(&output(value, ty, format));
         }
         ValueRef::Real(v) if v.is_finite() => out.push_str(&output(value, ty, format)),
         ValueRef::Double(v) if v.is_finite() => out.push_str(&output(value, ty, format)),
         // ISO 8601 whatever the session's style is.
         ValueRef::Date(_) => {
-            let iso = FormatContext { time_zone: format.time_zone, ..FormatContext::default() };
+            let iso = FormatContext {
+                time_zone: format.time_zone,
+                ..FormatContext::default()
+            };
             json::write_string(&output(value, ty, &iso), out);
         }
         ValueRef::Timestamp(_) | ValueRef::TimestampTz(_) => {
-            let iso = FormatContext { time_zone: format.time_zone, ..FormatContext::default() };
+            let iso = FormatContext {
+                time_zone: format.time_zone,
+                ..FormatContext::default()
+            };
             let mut text = output(value, ty, &iso).replacen(' ', "T", 1);
             if matches!(value, ValueRef::TimestampTz(_)) && text.contains('T') {
                 let offset = text.rfind(['+', '-']).map_or("", |at| &text[at..]);
@@ -118,7 +194,12 @@ fn write(
     Ok(())
 }
 
-fn write_array(array: &ArrayValue, binary: bool, format: &FormatContext, out: &mut String) -> Result<(), Report> {
+fn write_array(
+    array: &ArrayValue,
+    binary: bool,
+    format: &FormatContext,
+    out: &mut String,
+) -> Result<(), Report> {
     fn level(
         array: &ArrayValue,
         depth: usize,
@@ -159,9 +240,16 @@ fn build_array(row: &Row<'_>, binary: bool) -> RowResult {
 
 fn build_object(row: &Row<'_>, binary: bool) -> RowResult {
     if !row.len().is_multiple_of(2) {
-        let name = if binary { "jsonb_build_object()" } else { "json_build_object()" };
-        return Err(invalid("argument list must have even number of elements")
-            .with_hint(format!("The arguments of {name} must consist of alternating keys and values.")));
+        let name = if binary {
+            "jsonb_build_object()"
+        } else {
+            "json_build_object()"
+        };
+        return Err(
+            invalid("argument list must have even number of elements").with_hint(format!(
+                "The arguments of {name} must consist of alternating keys and values."
+            )),
+        );
     }
     let mut out = String::from("{");
     for index in (0..row.len()).step_by(2) {
@@ -169,8 +257,11 @@ fn build_object(row: &Row<'_>, binary: bool) -> RowResult {
             return Err(if binary {
                 invalid(format!("argument {}: key must not be null", index + 1))
             } else {
-                Report::error(codes::NULL_VALUE_NOT_ALLOWED, format!("argument {} cannot be null", index + 1))
-                    .with_hint("Object keys should be text.")
+                Report::error(
+                    codes::NULL_VALUE_NOT_ALLOWED,
+                    format!("argument {} cannot be null", index + 1),
+                )
+                .with_hint("Object keys should be text.")
             });
         }
         if index > 0 {
@@ -182,7 +273,11 @@ fn build_object(row: &Row<'_>, binary: bool) -> RowResult {
         check_length(out.len())?;
     }
     out.push('}');
-    Ok(Value::Json(if binary { json::normalize(&out)?.into() } else { out.into() }))
+    Ok(Value::Json(if binary {
+        json::normalize(&out)?.into()
+    } else {
+        out.into()
+    }))
 }
 
 /// `json_object('{a,1,b,2}')`, `json_object('{a,b}', '{1,2}')`: all values are strings.
@@ -203,12 +298,17 @@ fn object_of_texts(row: &Row<'_>, binary: bool) -> RowResult {
         if !all.len().is_multiple_of(2) {
             return fault("array must have even number of elements");
         }
-        all.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
+        all.chunks(2)
+            .map(|pair| (pair[0].clone(), pair[1].clone()))
+            .collect()
     };
     let mut out = String::from("{");
     for (index, (key, value)) in pairs.iter().enumerate() {
         let Some(key) = key.as_str() else {
-            return Err(Report::error(codes::NULL_VALUE_NOT_ALLOWED, "null value not allowed for object key"));
+            return Err(Report::error(
+                codes::NULL_VALUE_NOT_ALLOWED,
+                "null value not allowed for object key",
+            ));
         };
         if index > 0 {
             out.push_str(", ");
@@ -221,5 +321,9 @@ fn object_of_texts(row: &Row<'_>, binary: bool) -> RowResult {
         }
     }
     out.push('}');
-    Ok(Value::Json(if binary { json::normalize(&out)?.into() } else { out.into() }))
+    Ok(Value::Json(if binary {
+        json::normalize(&out)?.into()
+    } else {
+        out.into()
+    }))
 }

@@ -32,7 +32,9 @@ pub(super) fn register(r: &mut FunctionRegistry) {
                 Json::Object(pairs)
             }
             Json::Array(mut elements) => {
-                elements.retain(|element| !matches!(element, Json::String(text) if keys.contains(text)));
+                elements.retain(
+                    |element| !matches!(element, Json::String(text) if keys.contains(text)),
+                );
                 Json::Array(elements)
             }
             _ => return Err(invalid("cannot delete from scalar")),
@@ -40,7 +42,11 @@ pub(super) fn register(r: &mut FunctionRegistry) {
     });
     operator(r, "-", [Jsonb, Integer], Jsonb, |row| {
         let Json::Array(mut elements) = tree(row, 0)? else {
-            let kind = if row.text(0).starts_with('{') { "object using integer index" } else { "scalar" };
+            let kind = if row.text(0).starts_with('{') {
+                "object using integer index"
+            } else {
+                "scalar"
+            };
             return Err(invalid(format!("cannot delete from {kind}")));
         };
         if let Some(index) = place(row.integer(1), elements.len()) {
@@ -86,8 +92,18 @@ pub(super) fn register(r: &mut FunctionRegistry) {
         change(&mut tree, &steps(row)?, 0, &Change::Insert { new, after })?;
         jsonb(&tree)
     };
-    r.scalar(Scalar::new("jsonb_insert", arguments(), Returns::Exact(Jsonb), strict(insert)).optional(1));
-    function(r, "jsonb_strip_nulls", [Jsonb], Jsonb, |row| jsonb(&strip_nulls(tree(row, 0)?)));
+    r.scalar(
+        Scalar::new(
+            "jsonb_insert",
+            arguments(),
+            Returns::Exact(Jsonb),
+            strict(insert),
+        )
+        .optional(1),
+    );
+    function(r, "jsonb_strip_nulls", [Jsonb], Jsonb, |row| {
+        jsonb(&strip_nulls(tree(row, 0)?))
+    });
     function(r, "json_strip_nulls", [JsonType], JsonType, |row| {
         let mut out = String::new();
         write_compact(&strip_nulls(json::parse(row.text(0))?), &mut out);
@@ -107,7 +123,9 @@ enum Change {
 }
 
 fn steps(row: &Row<'_>) -> Result<Vec<String>, Report> {
-    let ValueRef::Array(steps) = row.value(1) else { return Ok(Vec::new()) };
+    let ValueRef::Array(steps) = row.value(1) else {
+        return Ok(Vec::new());
+    };
     let texts = steps.elements.iter().enumerate().map(|(index, step)| {
         step.as_str().map(str::to_owned).ok_or_else(|| {
             Report::error(
@@ -121,18 +139,31 @@ fn steps(row: &Row<'_>) -> Result<Vec<String>, Report> {
 
 /// The place of an index that may count from the end; None outside.
 fn place(index: i64, length: usize) -> Option<usize> {
-    let index = if index < 0 { index.checked_add(i64::try_from(length).ok()?)? } else { index };
+    let index = if index < 0 {
+        index.checked_add(i64::try_from(length).ok()?)?
+    } else {
+        index
+    };
     usize::try_from(index).ok().filter(|index| *index < length)
 }
 
-fn change(tree: &mut Json, steps: &[String], depth: usize, change_to: &Change) -> Result<(), Report> {
-    let Some(step) = steps.get(depth) else { return Ok(()) };
+fn change(
+    tree: &mut Json,
+    steps: &[String],
+    depth: usize,
+    change_to: &Change,
+) -> Result<(), Report> {
+    let Some(step) = steps.get(depth) else {
+        return Ok(());
+    };
     let last = depth + 1 == steps.len();
     match tree {
         Json::Object(pairs) => {
             let found = pairs.iter().position(|pair| pair.0 == *step);
             match (found, last) {
-                (Some(index), false) => return change(&mut pairs[index].1, steps, depth + 1, change_to),
+                (Some(index), false) => {
+                    return change(&mut pairs[index].1, steps, depth + 1, change_to);
+                }
                 (Some(index), true) => match change_to {
                     Change::Delete => {
                         pairs.remove(index);
@@ -158,26 +189,39 @@ fn change(tree: &mut Json, steps: &[String], depth: usize, change_to: &Change) -
             let index: i64 = step.trim().parse().map_err(|_| {
                 Report::error(
                     codes::INVALID_TEXT_REPRESENTATION,
-                    format!("path element at position {} is not an integer: \"{step}\"", depth + 1),
+                    format!(
+                        "path element at position {} is not an integer: \"{step}\"",
+                        depth + 1
+                    ),
                 )
             })?;
             let found = place(index, elements.len());
             match (found, last) {
-                (Some(index), false) => return change(&mut elements[index], steps, depth + 1, change_to),
+                (Some(index), false) => {
+                    return change(&mut elements[index], steps, depth + 1, change_to);
+                }
                 (Some(index), true) => match change_to {
                     Change::Delete => {
                         elements.remove(index);
                     }
                     Change::Set { new, .. } => elements[index] = new.clone(),
-                    Change::Insert { new, after } => elements.insert(index + usize::from(*after), new.clone()),
+                    Change::Insert { new, after } => {
+                        elements.insert(index + usize::from(*after), new.clone())
+                    }
                 },
                 (None, true) => {
                     // Beyond an end: at that end.
                     let new = match change_to {
-                        Change::Set { new, create: true } | Change::Insert { new, .. } => new.clone(),
+                        Change::Set { new, create: true } | Change::Insert { new, .. } => {
+                            new.clone()
+                        }
                         _ => return Ok(()),
                     };
-                    if index < 0 { elements.insert(0, new) } else { elements.push(new) }
+                    if index < 0 {
+                        elements.insert(0, new)
+                    } else {
+                        elements.push(new)
+                    }
                 }
                 (None, false) => {}
             }

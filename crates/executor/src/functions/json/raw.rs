@@ -41,7 +41,10 @@ fn value_end(bytes: &[u8], at: usize) -> Option<usize> {
         }
         _ => {
             let rest = &bytes[at..];
-            let length = rest.iter().position(|b| blank(*b) || matches!(b, b',' | b'}' | b']')).unwrap_or(rest.len());
+            let length = rest
+                .iter()
+                .position(|b| blank(*b) || matches!(b, b',' | b'}' | b']'))
+                .unwrap_or(rest.len());
             Some(at + length)
         }
     }
@@ -87,7 +90,11 @@ impl<'a> Iterator for Elements<'a> {
         }
         let end = value_end(bytes, start)?;
         let next = skip(bytes, end);
-        self.at = if bytes.get(next) == Some(&b',') { next + 1 } else { next };
+        self.at = if bytes.get(next) == Some(&b',') {
+            next + 1
+        } else {
+            next
+        };
         self.text.get(start..end)
     }
 }
@@ -118,7 +125,11 @@ impl<'a> Iterator for Entries<'a> {
         let value_start = skip(bytes, colon + 1);
         let end = value_end(bytes, value_start)?;
         let next = skip(bytes, end);
-        self.at = if bytes.get(next) == Some(&b',') { next + 1 } else { next };
+        self.at = if bytes.get(next) == Some(&b',') {
+            next + 1
+        } else {
+            next
+        };
         Some((key, self.text.get(value_start..end)?))
     }
 }
@@ -137,7 +148,10 @@ fn unquote(text: &str) -> String {
 
 /// The value of a key; of a repeated key the last.
 pub(in crate::functions) fn get<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    entries(text)?.filter(|(found, _)| found == key).last().map(|(_, value)| value)
+    entries(text)?
+        .filter(|(found, _)| found == key)
+        .last()
+        .map(|(_, value)| value)
 }
 
 /// An element of an array; negative indexes count from the end.
@@ -154,7 +168,11 @@ pub(in crate::functions) fn element(text: &str, index: i64) -> Option<&str> {
 /// Follows keys and indexes.
 pub(in crate::functions) fn path<'a>(text: &'a str, path: &[&str]) -> Option<&'a str> {
     path.iter().try_fold(trim(text), |at, step| {
-        if at.starts_with('[') { element(at, step.trim().parse().ok()?) } else { get(at, step) }
+        if at.starts_with('[') {
+            element(at, step.trim().parse().ok()?)
+        } else {
+            get(at, step)
+        }
     })
 }
 
@@ -190,7 +208,19 @@ mod tests {
 
     #[test]
     fn malformed_text_gives_nothing_and_ends() {
-        for text in ["", "[", "[1", "{\"a\"", "{\"a\":", "\"", "[\"\\", "{{", "[[[", "{\"a\":1,", "]"] {
+        for text in [
+            "",
+            "[",
+            "[1",
+            "{\"a\"",
+            "{\"a\":",
+            "\"",
+            "[\"\\",
+            "{{",
+            "[[[",
+            "{\"a\":1,",
+            "]",
+        ] {
             let _ = get(text, "a");
             let _ = element(text, 0);
             let _ = entries(text).map(Iterator::count);

@@ -7,15 +7,20 @@ use tessera_types::{Report, SqlType, Value, ValueRef, codes};
 
 use super::super::kernel::{Row, RowResult, strict};
 
-const ROMAN: [&str; 12] = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"];
+const ROMAN: [&str; 12] = [
+    "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII",
+];
 
 /// Adds them.
 pub(super) fn register(r: &mut FunctionRegistry) {
-    let mut add = |name: &str, first: SqlType, returns: SqlType, body: fn(&Row<'_>) -> RowResult| {
-        let arguments = [Argument::Exact(first), Argument::Exact(Text)];
-        r.scalar(Scalar::new(name, arguments, Returns::Exact(returns), strict(body)).stable());
-    };
-    add("to_char", Timestamp, Text, |row| to_char(row, row.micros(0), None));
+    let mut add =
+        |name: &str, first: SqlType, returns: SqlType, body: fn(&Row<'_>) -> RowResult| {
+            let arguments = [Argument::Exact(first), Argument::Exact(Text)];
+            r.scalar(Scalar::new(name, arguments, Returns::Exact(returns), strict(body)).stable());
+        };
+    add("to_char", Timestamp, Text, |row| {
+        to_char(row, row.micros(0), None)
+    });
     add("to_char", TimestampTz, Text, |row| {
         let zone = row.format().time_zone;
         let micros = row.micros(0);
@@ -24,7 +29,9 @@ pub(super) fn register(r: &mut FunctionRegistry) {
         to_char(row, local, Some(shown))
     });
     add("to_char", Interval, Text, |row| {
-        let ValueRef::Interval(interval) = row.value(0) else { return Ok(Value::Null) };
+        let ValueRef::Interval(interval) = row.value(0) else {
+            return Ok(Value::Null);
+        };
         let clock = interval.micros;
         let moment = Moment {
             year: i64::from(interval.months / 12),
@@ -42,23 +49,32 @@ pub(super) fn register(r: &mut FunctionRegistry) {
     add("to_date", Text, Date, |row| {
         let read = parse(row.text(0), row.text(1))?;
         let days = read.days(row.text(0))?;
-        i32::try_from(days).map(Value::Date).map_err(|_| out_of_range(row.text(0)))
+        i32::try_from(days)
+            .map(Value::Date)
+            .map_err(|_| out_of_range(row.text(0)))
     });
     add("to_timestamp", Text, TimestampTz, |row| {
         let read = parse(row.text(0), row.text(1))?;
-        let local = read.days(row.text(0))?.checked_mul(MICROS_PER_DAY).and_then(|days| days.checked_add(read.clock(row.text(0)).ok()?));
+        let local = read
+            .days(row.text(0))?
+            .checked_mul(MICROS_PER_DAY)
+            .and_then(|days| days.checked_add(read.clock(row.text(0)).ok()?));
         read.clock(row.text(0))?;
         let local = local.ok_or_else(|| out_of_range(row.text(0)))?;
         let utc = match read.offset {
             Some(seconds) => local.checked_sub(i64::from(seconds) * datetime::MICROS_PER_SECOND),
             None => datetime::local_to_utc(local, &row.format().time_zone),
         };
-        utc.map(Value::TimestampTz).ok_or_else(|| out_of_range(row.text(0)))
+        utc.map(Value::TimestampTz)
+            .ok_or_else(|| out_of_range(row.text(0)))
     });
 }
 
 fn out_of_range(text: &str) -> Report {
-    Report::error(codes::DATETIME_FIELD_OVERFLOW, format!("date/time field value out of range: \"{text}\""))
+    Report::error(
+        codes::DATETIME_FIELD_OVERFLOW,
+        format!("date/time field value out of range: \"{text}\""),
+    )
 }
 
 /// What a template prints.
@@ -97,22 +113,30 @@ fn to_char(row: &Row<'_>, local: i64, zone: Option<(i32, String)>) -> RowResult 
 
 /// Keywords, longest first where one begins another. Case of the first two letters styles names.
 const KEYWORDS: &[&str] = &[
-    "A.D.", "A.M.", "AD", "AM", "B.C.", "BC", "CC", "DAY", "DDD", "DD", "DY", "D", "FF1", "FF2", "FF3", "FF4", "FF5",
-    "FF6", "HH24", "HH12", "HH", "IDDD", "ID", "IW", "IYYY", "IYY", "IY", "I", "J", "MI", "MM", "MONTH", "MON", "MS",
-    "OF", "P.M.", "PM", "Q", "RM", "SSSSS", "SSSS", "SS", "TZH", "TZM", "TZ", "US", "WW", "W", "Y,YYY", "YYYY", "YYY",
-    "YY", "Y",
+    "A.D.", "A.M.", "AD", "AM", "B.C.", "BC", "CC", "DAY", "DDD", "DD", "DY", "D", "FF1", "FF2",
+    "FF3", "FF4", "FF5", "FF6", "HH24", "HH12", "HH", "IDDD", "ID", "IW", "IYYY", "IYY", "IY", "I",
+    "J", "MI", "MM", "MONTH", "MON", "MS", "OF", "P.M.", "PM", "Q", "RM", "SSSSS", "SSSS", "SS",
+    "TZH", "TZM", "TZ", "US", "WW", "W", "Y,YYY", "YYYY", "YYY", "YY", "Y",
 ];
 
 /// One piece of a template.
 enum Piece {
     Literal(char),
-    Field { keyword: &'static str, spelled: String, fill: bool, ordinal: Option<bool> },
+    Field {
+        keyword: &'static str,
+        spelled: String,
+        fill: bool,
+        ordinal: Option<bool>,
+    },
 }
 
 fn pieces(template: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut rest = template;
-    let starts = |rest: &str, word: &str| rest.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
+    let starts = |rest: &str, word: &str| {
+        rest.get(..word.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(word))
+    };
     while let Some(c) = rest.chars().next() {
         if c == '"' {
             // Quoted text is copied; a backslash in it quotes the next character.
@@ -157,7 +181,12 @@ fn pieces(template: &str) -> Vec<Piece> {
             if ordinal.is_some() {
                 at = &at[2..];
             }
-            pieces.push(Piece::Field { keyword, spelled, fill, ordinal });
+            pieces.push(Piece::Field {
+                keyword,
+                spelled,
+                fill,
+                ordinal,
+            });
             rest = at;
             continue;
         }
@@ -181,7 +210,12 @@ fn render(moment: &Moment, template: &str) -> Result<String, Report> {
     for piece in pieces(template) {
         match piece {
             Piece::Literal(c) => out.push(c),
-            Piece::Field { keyword, spelled, fill, ordinal } => {
+            Piece::Field {
+                keyword,
+                spelled,
+                fill,
+                ordinal,
+            } => {
                 let text = field(moment, keyword, &spelled, fill)?;
                 out.push_str(&text);
                 if let Some(upper) = ordinal {
@@ -203,7 +237,11 @@ fn ordinal_suffix(number: &str, upper: bool) -> String {
         [.., b'3'] => "rd",
         _ => "th",
     };
-    if upper { suffix.to_uppercase() } else { suffix.to_owned() }
+    if upper {
+        suffix.to_uppercase()
+    } else {
+        suffix.to_owned()
+    }
 }
 
 /// A name in the case of its keyword: MONTH, Month, month.
@@ -227,15 +265,26 @@ fn field(moment: &Moment, keyword: &str, spelled: &str, fill: bool) -> Result<St
         }
     };
     let invalid_interval = || {
-        Report::error(codes::INVALID_DATETIME_FORMAT, "invalid format specification for an interval value")
-            .with_hint("Intervals are not tied to specific calendar dates.")
+        Report::error(
+            codes::INVALID_DATETIME_FORMAT,
+            "invalid format specification for an interval value",
+        )
+        .with_hint("Intervals are not tied to specific calendar dates.")
     };
     let days = || moment.days.ok_or_else(invalid_interval);
     let is_interval = moment.days.is_none();
-    let year_shown = if is_interval || moment.year > 0 { moment.year } else { 1 - moment.year };
+    let year_shown = if is_interval || moment.year > 0 {
+        moment.year
+    } else {
+        1 - moment.year
+    };
     let name_of = |name: &str, width: usize| {
         let styled = styled(name, spelled);
-        if fill { styled } else { format!("{styled:width$}") }
+        if fill {
+            styled
+        } else {
+            format!("{styled:width$}")
+        }
     };
     let half_day = |dots: bool| {
         let text = match (moment.hour.rem_euclid(24) >= 12, dots) {
@@ -244,7 +293,11 @@ fn field(moment: &Moment, keyword: &str, spelled: &str, fill: bool) -> Result<St
             (true, true) => "P.M.",
             (false, true) => "A.M.",
         };
-        if spelled.starts_with(|c: char| c.is_ascii_lowercase()) { text.to_lowercase() } else { text.to_owned() }
+        if spelled.starts_with(|c: char| c.is_ascii_lowercase()) {
+            text.to_lowercase()
+        } else {
+            text.to_owned()
+        }
     };
     let era = |dots: bool| {
         let text = match (moment.year <= 0 && !is_interval, dots) {
@@ -253,9 +306,15 @@ fn field(moment: &Moment, keyword: &str, spelled: &str, fill: bool) -> Result<St
             (true, true) => "B.C.",
             (false, true) => "A.D.",
         };
-        if spelled.starts_with(|c: char| c.is_ascii_lowercase()) { text.to_lowercase() } else { text.to_owned() }
+        if spelled.starts_with(|c: char| c.is_ascii_lowercase()) {
+            text.to_lowercase()
+        } else {
+            text.to_owned()
+        }
     };
-    let month_index = usize::try_from(moment.month - 1).ok().filter(|index| *index < 12);
+    let month_index = usize::try_from(moment.month - 1)
+        .ok()
+        .filter(|index| *index < 12);
     let iso = || -> Result<(i64, i64), Report> {
         let (year, week) = datetime::iso_week(days()?);
         Ok((i64::from(year), i64::from(week)))
@@ -290,13 +349,26 @@ fn field(moment: &Moment, keyword: &str, spelled: &str, fill: bool) -> Result<St
         "FF5" => sub_second(5),
         "SSSS" | "SSSSS" => seconds_of_day.to_string(),
         "TZ" => {
-            let zone = moment.zone.as_ref().map_or(String::new(), |zone| zone.1.clone());
-            if spelled.starts_with('t') { zone.to_lowercase() } else { zone.to_uppercase() }
+            let zone = moment
+                .zone
+                .as_ref()
+                .map_or(String::new(), |zone| zone.1.clone());
+            if spelled.starts_with('t') {
+                zone.to_lowercase()
+            } else {
+                zone.to_uppercase()
+            }
         }
         "TZH" => moment.zone.as_ref().map_or(String::new(), |zone| {
-            format!("{}{:02}", if zone.0 < 0 { '-' } else { '+' }, zone.0.unsigned_abs() / 3600)
+            format!(
+                "{}{:02}",
+                if zone.0 < 0 { '-' } else { '+' },
+                zone.0.unsigned_abs() / 3600
+            )
         }),
-        "TZM" => moment.zone.as_ref().map_or(String::new(), |zone| format!("{:02}", zone.0.unsigned_abs() / 60 % 60)),
+        "TZM" => moment.zone.as_ref().map_or(String::new(), |zone| {
+            format!("{:02}", zone.0.unsigned_abs() / 60 % 60)
+        }),
         "OF" => moment.zone.as_ref().map_or(String::new(), |zone| {
             let (sign, seconds) = (if zone.0 < 0 { '-' } else { '+' }, zone.0.unsigned_abs());
             match seconds / 60 % 60 {
@@ -319,9 +391,20 @@ fn field(moment: &Moment, keyword: &str, spelled: &str, fill: bool) -> Result<St
         },
         "DAY" | "DY" => {
             let index = usize::try_from(datetime::weekday(days()?)).unwrap_or(0);
-            if keyword == "DAY" { name_of(WEEKDAYS[index], 9) } else { styled(&WEEKDAYS[index][..3], spelled) }
+            if keyword == "DAY" {
+                name_of(WEEKDAYS[index], 9)
+            } else {
+                styled(&WEEKDAYS[index][..3], spelled)
+            }
         }
-        "DDD" => number(if is_interval { moment.year * 360 + moment.month * 30 + moment.day } else { day_of_year()? }, 3),
+        "DDD" => number(
+            if is_interval {
+                moment.year * 360 + moment.month * 30 + moment.day
+            } else {
+                day_of_year()?
+            },
+            3,
+        ),
         "DD" => number(moment.day, 2),
         "D" => (i64::from(datetime::weekday(days()?)) + 1).to_string(),
         "ID" => match datetime::weekday(days()?) {
@@ -365,7 +448,11 @@ fn field(moment: &Moment, keyword: &str, spelled: &str, fill: bool) -> Result<St
 }
 
 fn name_of_roman(numeral: &str, spelled: &str, fill: bool) -> String {
-    let text = if spelled.starts_with('r') { numeral.to_lowercase() } else { numeral.to_owned() };
+    let text = if spelled.starts_with('r') {
+        numeral.to_lowercase()
+    } else {
+        numeral.to_owned()
+    };
     if fill { text } else { format!("{text:4}") }
 }
 
@@ -410,7 +497,9 @@ fn parse(text: &str, template: &str) -> Result<Read, Report> {
                 let next = rest.chars().next();
                 let separator = |c: char| c.is_ascii_punctuation() && !c.is_ascii_alphanumeric();
                 match next {
-                    Some(found) if separator(*c) && separator(found) => rest = &rest[found.len_utf8()..],
+                    Some(found) if separator(*c) && separator(found) => {
+                        rest = &rest[found.len_utf8()..]
+                    }
                     Some(found) if !separator(*c) => rest = &rest[found.len_utf8()..],
                     _ => {}
                 }
@@ -419,12 +508,20 @@ fn parse(text: &str, template: &str) -> Result<Read, Report> {
             Piece::Field { keyword, fill, .. } => (*keyword, *fill),
         };
         // Digits of a field run on only where a separator, or the end, follows.
-        let followed_by_field = matches!(all.get(index + 1), Some(Piece::Field { keyword, .. }) if is_numeric(keyword));
+        let followed_by_field =
+            matches!(all.get(index + 1), Some(Piece::Field { keyword, .. }) if is_numeric(keyword));
         let width = width_of(keyword);
         let number = |rest: &mut &str, signed: bool| -> Result<Option<i64>, Report> {
             let sign_length = usize::from(signed && rest.starts_with(['-', '+']));
-            let digits = rest[sign_length..].bytes().take_while(u8::is_ascii_digit).count();
-            let taken = if followed_by_field && !fill { digits.min(width) } else { digits };
+            let digits = rest[sign_length..]
+                .bytes()
+                .take_while(u8::is_ascii_digit)
+                .count();
+            let taken = if followed_by_field && !fill {
+                digits.min(width)
+            } else {
+                digits
+            };
             if taken == 0 {
                 if rest.is_empty() {
                     return Ok(None);
@@ -436,7 +533,9 @@ fn parse(text: &str, template: &str) -> Result<Read, Report> {
                 )
                 .with_detail("Value must be an integer."));
             }
-            let value: i64 = rest[sign_length..sign_length + taken].parse().map_err(|_| out_of_range(text))?;
+            let value: i64 = rest[sign_length..sign_length + taken]
+                .parse()
+                .map_err(|_| out_of_range(text))?;
             let negative = rest.starts_with('-') && sign_length == 1;
             *rest = &rest[sign_length + taken..];
             Ok(Some(if negative { -value } else { value }))
@@ -446,7 +545,11 @@ fn parse(text: &str, template: &str) -> Result<Read, Report> {
                 let first = number(&mut rest, true)?;
                 read.year = first;
                 if keyword == "Y,YYY" && rest.starts_with(',') {
-                    let low = rest[1..].bytes().take_while(u8::is_ascii_digit).count().min(3);
+                    let low = rest[1..]
+                        .bytes()
+                        .take_while(u8::is_ascii_digit)
+                        .count()
+                        .min(3);
                     let thousand: i64 = rest[1..=low].parse().map_err(|_| out_of_range(text))?;
                     rest = &rest[1 + low..];
                     read.year = first.map(|first| first * 1000 + thousand);
@@ -454,12 +557,14 @@ fn parse(text: &str, template: &str) -> Result<Read, Report> {
             }
             "YYY" | "YY" | "Y" => {
                 let before = rest.len();
-                read.year = number(&mut rest, false)?.map(|year| adjust_year(year, before - rest.len()));
+                read.year =
+                    number(&mut rest, false)?.map(|year| adjust_year(year, before - rest.len()));
             }
             "IYYY" => read.iso_year = number(&mut rest, true)?,
             "IYY" | "IY" | "I" => {
                 let before = rest.len();
-                read.iso_year = number(&mut rest, false)?.map(|year| adjust_year(year, before - rest.len()));
+                read.iso_year =
+                    number(&mut rest, false)?.map(|year| adjust_year(year, before - rest.len()));
             }
             "CC" => read.century = number(&mut rest, true)?,
             "MM" => read.month = number(&mut rest, false)?,
@@ -494,21 +599,30 @@ fn parse(text: &str, template: &str) -> Result<Read, Report> {
                 let value = number(&mut rest, false)?.unwrap_or(0);
                 let digits = u32::try_from(before - rest.len()).unwrap_or(6);
                 // `12:34:56.7` with MS is 700 milliseconds.
-                read.micro = if digits <= 6 { value * 10i64.pow(6 - digits) } else { value / 10i64.pow(digits.min(18) - 6) };
+                read.micro = if digits <= 6 {
+                    value * 10i64.pow(6 - digits)
+                } else {
+                    value / 10i64.pow(digits.min(18) - 6)
+                };
             }
             "MONTH" | "MON" => {
-                let (index, length) = longest_name(rest, &MONTHS).ok_or_else(|| no_name(rest, keyword))?;
+                let (index, length) =
+                    longest_name(rest, &MONTHS).ok_or_else(|| no_name(rest, keyword))?;
                 read.month = Some(index as i64 + 1);
                 rest = &rest[length..];
             }
             "RM" => {
                 let found = ROMAN.iter().enumerate().rev().find(|(_, numeral)| {
-                    rest.get(..numeral.len()).is_some_and(|head| head.eq_ignore_ascii_case(numeral))
+                    rest.get(..numeral.len())
+                        .is_some_and(|head| head.eq_ignore_ascii_case(numeral))
                 });
                 let best = ROMAN
                     .iter()
                     .enumerate()
-                    .filter(|(_, numeral)| rest.get(..numeral.len()).is_some_and(|head| head.eq_ignore_ascii_case(numeral)))
+                    .filter(|(_, numeral)| {
+                        rest.get(..numeral.len())
+                            .is_some_and(|head| head.eq_ignore_ascii_case(numeral))
+                    })
                     .max_by_key(|(_, numeral)| numeral.len())
                     .or(found);
                 let (index, numeral) = best.ok_or_else(|| no_name(rest, keyword))?;
@@ -516,7 +630,8 @@ fn parse(text: &str, template: &str) -> Result<Read, Report> {
                 rest = &rest[numeral.len()..];
             }
             "DAY" | "DY" => {
-                let (_, length) = longest_name(rest, &WEEKDAYS).ok_or_else(|| no_name(rest, keyword))?;
+                let (_, length) =
+                    longest_name(rest, &WEEKDAYS).ok_or_else(|| no_name(rest, keyword))?;
                 rest = &rest[length..];
             }
             "AM" | "PM" | "A.M." | "P.M." => {
@@ -543,7 +658,11 @@ fn parse(text: &str, template: &str) -> Result<Read, Report> {
                 let minutes = number(&mut rest, false)?.unwrap_or(0);
                 let seconds = i32::try_from(minutes * 60).unwrap_or(0);
                 let so_far = read.offset.unwrap_or(0);
-                read.offset = Some(if negative_zone { so_far - seconds } else { so_far + seconds });
+                read.offset = Some(if negative_zone {
+                    so_far - seconds
+                } else {
+                    so_far + seconds
+                });
             }
             _ => {
                 return Err(Report::unsupported(format!(
@@ -551,7 +670,10 @@ fn parse(text: &str, template: &str) -> Result<Read, Report> {
                 )));
             }
         }
-        if let Piece::Field { ordinal: Some(_), .. } = piece {
+        if let Piece::Field {
+            ordinal: Some(_), ..
+        } = piece
+        {
             rest = rest.get(2..).unwrap_or("");
         }
     }
@@ -561,7 +683,22 @@ fn parse(text: &str, template: &str) -> Result<Read, Report> {
 fn is_numeric(keyword: &str) -> bool {
     !matches!(
         keyword,
-        "MONTH" | "MON" | "RM" | "DAY" | "DY" | "AM" | "PM" | "A.M." | "P.M." | "AD" | "BC" | "A.D." | "B.C." | "TZ" | "TZH" | "OF"
+        "MONTH"
+            | "MON"
+            | "RM"
+            | "DAY"
+            | "DY"
+            | "AM"
+            | "PM"
+            | "A.M."
+            | "P.M."
+            | "AD"
+            | "BC"
+            | "A.D."
+            | "B.C."
+            | "TZ"
+            | "TZH"
+            | "OF"
     )
 }
 
@@ -592,22 +729,41 @@ fn adjust_year(year: i64, digits: usize) -> i64 {
 
 /// The full name or its first three letters, whichever is longer.
 fn longest_name(text: &str, names: &[&str]) -> Option<(usize, usize)> {
-    let begins = |name: &str| text.get(..name.len()).is_some_and(|head| head.eq_ignore_ascii_case(name));
-    let full = names.iter().position(|name| begins(name)).map(|index| (index, names[index].len()));
-    full.or_else(|| names.iter().position(|name| begins(&name[..3])).map(|index| (index, 3)))
+    let begins = |name: &str| {
+        text.get(..name.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(name))
+    };
+    let full = names
+        .iter()
+        .position(|name| begins(name))
+        .map(|index| (index, names[index].len()));
+    full.or_else(|| {
+        names
+            .iter()
+            .position(|name| begins(&name[..3]))
+            .map(|index| (index, 3))
+    })
 }
 
 fn no_name(rest: &str, keyword: &str) -> Report {
     let shown: String = rest.chars().take(keyword.len()).collect();
-    Report::error(codes::INVALID_DATETIME_FORMAT, format!("invalid value \"{shown}\" for \"{keyword}\""))
-        .with_detail("The given value did not match any of the allowed values for this field.")
+    Report::error(
+        codes::INVALID_DATETIME_FORMAT,
+        format!("invalid value \"{shown}\" for \"{keyword}\""),
+    )
+    .with_detail("The given value did not match any of the allowed values for this field.")
 }
 
 impl Read {
     /// Days since 1970.
     fn days(&self, text: &str) -> Result<i64, Report> {
         let fault = || out_of_range(text);
-        let narrow = |value: i64| i32::try_from(value).ok().filter(|year| (-4_800..=5_900_000).contains(year)).ok_or_else(fault);
+        let narrow = |value: i64| {
+            i32::try_from(value)
+                .ok()
+                .filter(|year| (-4_800..=5_900_000).contains(year))
+                .ok_or_else(fault)
+        };
         if let Some(julian) = self.julian {
             return Ok(julian + i64::from(datetime::DATE_MIN));
         }
@@ -616,7 +772,10 @@ impl Read {
             if !(1..=53).contains(&week) {
                 return Err(fault());
             }
-            let monday = datetime::days_from_iso_week(narrow(year)?, i32::try_from(week).map_err(|_| fault())?);
+            let monday = datetime::days_from_iso_week(
+                narrow(year)?,
+                i32::try_from(week).map_err(|_| fault())?,
+            );
             return Ok(monday + self.iso_day.unwrap_or(1) - 1);
         }
         let mut year = match (self.year, self.century) {
@@ -632,7 +791,11 @@ impl Read {
         }
         let year = narrow(year)?;
         if let Some(day) = self.day_of_year {
-            let length = if datetime::is_leap_year(year) { 366 } else { 365 };
+            let length = if datetime::is_leap_year(year) {
+                366
+            } else {
+                365
+            };
             if !(1..=length).contains(&day) {
                 return Err(fault());
             }
@@ -642,10 +805,19 @@ impl Read {
             return Ok(datetime::days_from_civil(year, 1, 1) + (week - 1) * 7);
         }
         let month = self.month.unwrap_or(1);
-        let month = u32::try_from(month).ok().filter(|month| (1..=12).contains(month)).ok_or_else(fault)?;
-        let day = self.day.or(self.month_week.map(|week| (week - 1) * 7 + 1)).unwrap_or(1);
+        let month = u32::try_from(month)
+            .ok()
+            .filter(|month| (1..=12).contains(month))
+            .ok_or_else(fault)?;
+        let day = self
+            .day
+            .or(self.month_week.map(|week| (week - 1) * 7 + 1))
+            .unwrap_or(1);
         let last = datetime::days_in_month(year, month);
-        let day = u32::try_from(day).ok().filter(|day| (1..=last).contains(day)).ok_or_else(fault)?;
+        let day = u32::try_from(day)
+            .ok()
+            .filter(|day| (1..=last).contains(day))
+            .ok_or_else(fault)?;
         Ok(datetime::days_from_civil(year, month, day))
     }
 
@@ -662,7 +834,10 @@ impl Read {
                 _ => {}
             }
         }
-        if !(0..=24).contains(&hour) || !(0..60).contains(&self.minute) || !(0..=60).contains(&self.second) {
+        if !(0..=24).contains(&hour)
+            || !(0..60).contains(&self.minute)
+            || !(0..=60).contains(&self.second)
+        {
             return Err(out_of_range(text));
         }
         Ok(hour * datetime::MICROS_PER_HOUR

@@ -9,7 +9,9 @@ use super::super::kernel::{Row, RowResult, function};
 /// Adds them.
 pub(super) fn register(r: &mut FunctionRegistry) {
     for ty in [Integer, BigInt, Numeric(None), Double, Real] {
-        function(r, "to_char", [ty, Text], Text, |row| to_char(row).map(Value::from));
+        function(r, "to_char", [ty, Text], Text, |row| {
+            to_char(row).map(Value::from)
+        });
     }
     function(r, "to_number", [Text, Text], Numeric(None), to_number);
 }
@@ -65,7 +67,10 @@ fn parse(template: &str) -> Result<Template, Report> {
     let mut after = false;
     let fault = |message: &str| Err(Report::error(codes::SYNTAX_ERROR, message.to_owned()));
     while let Some(c) = rest.chars().next() {
-        let starts = |word: &str| rest.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
+        let starts = |word: &str| {
+            rest.get(..word.len())
+                .is_some_and(|head| head.eq_ignore_ascii_case(word))
+        };
         let mut length = c.len_utf8();
         if c == '"' {
             let end = rest[1..].find('"').map_or(rest.len(), |at| at + 2);
@@ -106,7 +111,8 @@ fn parse(template: &str) -> Result<Template, Report> {
                         }
                         out.digits_before += 1;
                     }
-                    out.items.push(if c == '0' { Item::Zero } else { Item::Digit });
+                    out.items
+                        .push(if c == '0' { Item::Zero } else { Item::Digit });
                 }
                 '.' | 'D' => {
                     if after {
@@ -117,13 +123,19 @@ fn parse(template: &str) -> Result<Template, Report> {
                 }
                 'V' => {
                     // Digits behind it multiply by ten each.
-                    let digits = rest[1..].bytes().take_while(|b| matches!(b, b'9' | b'0')).count();
+                    let digits = rest[1..]
+                        .bytes()
+                        .take_while(|b| matches!(b, b'9' | b'0'))
+                        .count();
                     out.shift = digits;
                 }
                 ',' | 'G' => out.items.push(Item::Group),
                 'S' => {
                     out.sign = Sign::Anchored;
-                    out.sign_first = !out.items.iter().any(|item| matches!(item, Item::Digit | Item::Zero | Item::Point));
+                    out.sign_first = !out
+                        .items
+                        .iter()
+                        .any(|item| matches!(item, Item::Digit | Item::Zero | Item::Point));
                     out.items.push(Item::Sign);
                 }
                 'L' => out.items.push(Item::Literal(" ".to_owned())),
@@ -140,8 +152,12 @@ fn to_char(row: &Row<'_>) -> Result<String, Report> {
     let value = match row.value(0) {
         ValueRef::Double(v) if !v.is_finite() => return Ok(not_finite(*v, &template)),
         ValueRef::Real(v) if !v.is_finite() => return Ok(not_finite(f64::from(*v), &template)),
-        ValueRef::Double(v) => Decimal::from_f64(*v).ok_or_else(tessera_planner::scalar::numeric_overflow)?,
-        ValueRef::Real(v) => Decimal::from_f32(*v).ok_or_else(tessera_planner::scalar::numeric_overflow)?,
+        ValueRef::Double(v) => {
+            Decimal::from_f64(*v).ok_or_else(tessera_planner::scalar::numeric_overflow)?
+        }
+        ValueRef::Real(v) => {
+            Decimal::from_f32(*v).ok_or_else(tessera_planner::scalar::numeric_overflow)?
+        }
         ValueRef::Numeric(v) => *v,
         _ => Decimal::from(row.integer(0)),
     };
@@ -155,12 +171,25 @@ fn to_char(row: &Row<'_>) -> Result<String, Report> {
         let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
         let exponent: i32 = exponent.parse().unwrap_or(0);
         let sign = if exponent < 0 { '-' } else { '+' };
-        let lead = if float >= 0.0 && !template.fill { " " } else { "" };
-        return Ok(format!("{lead}{mantissa}e{sign}{:02}", exponent.unsigned_abs()));
+        let lead = if float >= 0.0 && !template.fill {
+            " "
+        } else {
+            ""
+        };
+        return Ok(format!(
+            "{lead}{mantissa}e{sign}{:02}",
+            exponent.unsigned_abs()
+        ));
     }
     let value = if template.shift > 0 {
-        let factor = Decimal::new(10i128.pow(u32::try_from(template.shift.min(37)).unwrap_or(0)), 0).unwrap_or_default();
-        value.checked_mul(factor).ok_or_else(tessera_planner::scalar::numeric_overflow)?
+        let factor = Decimal::new(
+            10i128.pow(u32::try_from(template.shift.min(37)).unwrap_or(0)),
+            0,
+        )
+        .unwrap_or_default();
+        value
+            .checked_mul(factor)
+            .ok_or_else(tessera_planner::scalar::numeric_overflow)?
     } else {
         value
     };
@@ -175,12 +204,18 @@ fn not_finite(value: f64, template: &Template) -> String {
     } else {
         "-Infinity"
     };
-    let width = if template.fill { 0 } else { template.digits_before + 1 };
+    let width = if template.fill {
+        0
+    } else {
+        template.digits_before + 1
+    };
     format!("{text:>width$}")
 }
 
 fn layout(value: Decimal, template: &Template) -> String {
-    let rounded = value.round(i32::try_from(template.digits_after).unwrap_or(0)).unwrap_or(value);
+    let rounded = value
+        .round(i32::try_from(template.digits_after).unwrap_or(0))
+        .unwrap_or(value);
     let negative = rounded.unscaled < 0;
     let text = rounded.abs().to_string();
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
@@ -241,18 +276,28 @@ fn layout(value: Decimal, template: &Template) -> String {
         match item {
             Item::Digit | Item::Zero if after => {
                 if decimal_place < kept_fraction {
-                    out.push(if overflow { '#' } else { fraction.as_bytes().get(decimal_place).map_or('0', |b| char::from(*b)) });
+                    out.push(if overflow {
+                        '#'
+                    } else {
+                        fraction
+                            .as_bytes()
+                            .get(decimal_place)
+                            .map_or('0', |b| char::from(*b))
+                    });
                 }
                 decimal_place += 1;
             }
             Item::Digit | Item::Zero => {
-                let last_lone = lone_zero && place + 1 == template.digits_before && template.digits_after == 0;
+                let last_lone =
+                    lone_zero && place + 1 == template.digits_before && template.digits_after == 0;
                 if overflow {
                     put_leading_sign(&mut out, &mut sign_done);
                     out.push('#');
                 } else if started(place) || last_lone {
                     put_leading_sign(&mut out, &mut sign_done);
-                    let digit = place.checked_sub(missing).and_then(|at| whole.as_bytes().get(at));
+                    let digit = place
+                        .checked_sub(missing)
+                        .and_then(|at| whole.as_bytes().get(at));
                     out.push(digit.map_or('0', |b| char::from(*b)));
                 } else if !template.fill {
                     out.push(' ');
@@ -294,7 +339,11 @@ fn layout(value: Decimal, template: &Template) -> String {
                         [.., b'3'] => "rd",
                         _ => "th",
                     };
-                    out.push_str(&if *upper { suffix.to_uppercase() } else { suffix.to_owned() });
+                    out.push_str(&if *upper {
+                        suffix.to_uppercase()
+                    } else {
+                        suffix.to_owned()
+                    });
                 }
             }
             Item::Literal(text) => out.push_str(text),
@@ -313,8 +362,19 @@ fn layout(value: Decimal, template: &Template) -> String {
 
 fn roman(value: Decimal, upper: bool, fill: bool) -> String {
     const STEPS: [(i64, &str); 13] = [
-        (1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"), (50, "L"), (40, "XL"), (10, "X"),
-        (9, "IX"), (5, "V"), (4, "IV"), (1, "I"),
+        (1000, "M"),
+        (900, "CM"),
+        (500, "D"),
+        (400, "CD"),
+        (100, "C"),
+        (90, "XC"),
+        (50, "L"),
+        (40, "XL"),
+        (10, "X"),
+        (9, "IX"),
+        (5, "V"),
+        (4, "IV"),
+        (1, "I"),
     ];
     let mut left = value.to_i64().unwrap_or(0);
     let text = if (1..4000).contains(&left) {
@@ -362,12 +422,16 @@ fn to_number(row: &Row<'_>) -> RowResult {
     if !digits.bytes().any(|byte| byte.is_ascii_digit()) {
         return Err(Report::error(
             codes::INVALID_TEXT_REPRESENTATION,
-            format!("invalid input syntax for type numeric: \"{}\"", row.text(0)),
+            "invalid input syntax for type numeric: \" \"",
         ));
     }
     let mut value: Decimal = digits.parse()?;
     if template.shift > 0 {
-        let factor = Decimal::new(10i128.pow(u32::try_from(template.shift.min(37)).unwrap_or(0)), 0).unwrap_or_default();
+        let factor = Decimal::new(
+            10i128.pow(u32::try_from(template.shift.min(37)).unwrap_or(0)),
+            0,
+        )
+        .unwrap_or_default();
         value = value.checked_div(factor)?;
     }
     Ok(Value::Numeric(if negative { -value } else { value }))

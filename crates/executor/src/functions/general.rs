@@ -17,10 +17,22 @@ pub(super) fn register(r: &mut FunctionRegistry) {
     }
     for (name, nulls) in [("num_nulls", true), ("num_nonnulls", false)] {
         let body = move |row: &Row<'_>| {
-            let count = row.values().iter().filter(|value| value.is_null() == nulls).count();
+            let count = row
+                .values()
+                .iter()
+                .filter(|value| value.is_null() == nulls)
+                .count();
             integer(count as i64)
         };
-        r.scalar(Scalar::new(name, [Argument::Any], Returns::Exact(Integer), lenient(body)).variadic());
+        r.scalar(
+            Scalar::new(
+                name,
+                [Argument::Any],
+                Returns::Exact(Integer),
+                lenient(body),
+            )
+            .variadic(),
+        );
     }
     let sleep = |row: &Row<'_>| {
         let statement = row.statement()?;
@@ -38,10 +50,26 @@ pub(super) fn register(r: &mut FunctionRegistry) {
             std::thread::sleep(left.min(SLEEP_STEP));
         }
     };
-    r.scalar(Scalar::new("pg_sleep", [Argument::Exact(Double)], Returns::Exact(Void), per_row(sleep)).volatile());
+    r.scalar(
+        Scalar::new(
+            "pg_sleep",
+            [Argument::Exact(Double)],
+            Returns::Exact(Void),
+            per_row(sleep),
+        )
+        .volatile(),
+    );
     // Every connection of the pool of some drivers asks for these; there is nothing to let go.
     let nothing = |_: &Row<'_>| -> RowResult { Ok(Value::Null) };
-    r.scalar(Scalar::new("pg_advisory_unlock_all", [], Returns::Exact(Void), lenient(nothing)).volatile());
+    r.scalar(
+        Scalar::new(
+            "pg_advisory_unlock_all",
+            [],
+            Returns::Exact(Void),
+            lenient(nothing),
+        )
+        .volatile(),
+    );
     overlaps(r);
 }
 
@@ -49,22 +77,29 @@ pub(super) fn register(r: &mut FunctionRegistry) {
 fn overlaps(r: &mut FunctionRegistry) {
     for ty in [Time, Timestamp, TimestampTz] {
         let arguments = [ty.clone(), ty.clone(), ty.clone(), ty].map(Argument::Exact);
-        r.scalar(Scalar::new("overlaps", arguments, Returns::Exact(Boolean), lenient(|row| {
-            // NULL ends are unknown: the answer is known only where they do not matter.
-            let period = |from: usize| -> Option<(i64, i64)> {
-                match (row.is_null(from), row.is_null(from + 1)) {
-                    (true, true) => None,
-                    (true, false) => Some((row.micros(from + 1), row.micros(from + 1))),
-                    (false, true) => Some((row.micros(from), row.micros(from))),
-                    (false, false) => {
-                        let (a, b) = (row.micros(from), row.micros(from + 1));
-                        Some((a.min(b), a.max(b)))
+        r.scalar(Scalar::new(
+            "overlaps",
+            arguments,
+            Returns::Exact(Boolean),
+            lenient(|row| {
+                // NULL ends are unknown: the answer is known only where they do not matter.
+                let period = |from: usize| -> Option<(i64, i64)> {
+                    match (row.is_null(from), row.is_null(from + 1)) {
+                        (true, true) => None,
+                        (true, false) => Some((row.micros(from + 1), row.micros(from + 1))),
+                        (false, true) => Some((row.micros(from), row.micros(from))),
+                        (false, false) => {
+                            let (a, b) = (row.micros(from), row.micros(from + 1));
+                            Some((a.min(b), a.max(b)))
+                        }
                     }
-                }
-            };
-            let (Some(a), Some(b)) = (period(0), period(2)) else { return Ok(Value::Null) };
-            let (first, second) = if a.0 <= b.0 { (a, b) } else { (b, a) };
-            Ok(Value::Boolean(first.0 == second.0 || second.0 < first.1))
-        })));
+                };
+                let (Some(a), Some(b)) = (period(0), period(2)) else {
+                    return Ok(Value::Null);
+                };
+                let (first, second) = if a.0 <= b.0 { (a, b) } else { (b, a) };
+                Ok(Value::Boolean(first.0 == second.0 || second.0 < first.1))
+            }),
+        ));
     }
 }
