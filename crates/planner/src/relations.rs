@@ -75,7 +75,10 @@ impl Collector {
             })
             .collect();
         let Some(name) = parts.pop() else { return };
-        let name = RelationName { schema: parts.pop(), name };
+        let name = RelationName {
+            schema: parts.pop(),
+            name,
+        };
         if !self.names.contains(&name) {
             self.names.push(name);
         }
@@ -93,7 +96,10 @@ impl Collector {
                     self.add(&table);
                 }
             }
-            ast::Statement::Copy { source: ast::CopySource::Table { table_name, .. }, .. } => {
+            ast::Statement::Copy {
+                source: ast::CopySource::Table { table_name, .. },
+                ..
+            } => {
                 self.add(table_name);
             }
             _ => {}
@@ -119,7 +125,10 @@ mod tests {
 
     #[test]
     fn every_named_relation_is_found() {
-        check("SELECT * FROM a JOIN s.B ON true WHERE x IN (SELECT y FROM \"C\")", "a s.b C");
+        check(
+            "SELECT * FROM a JOIN s.B ON true WHERE x IN (SELECT y FROM \"C\")",
+            "a s.b C",
+        );
         check("INSERT INTO t SELECT * FROM u", "t u");
         check("UPDATE t SET a = (SELECT max(b) FROM u)", "t u");
         check("DELETE FROM t USING u WHERE t.a = u.a", "t u");

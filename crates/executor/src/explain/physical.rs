@@ -57,7 +57,17 @@ impl Context {
             node.children =
                 plan.children().into_iter().map(|child| self.node(child.as_ref())).collect();
         }
-        self.measured(plan, node)
+        let node = self.measured(plan, node);
+        // PostgreSQL shows the limit that a sort knows of above it.
+        match any.downcast_ref::<SortExec>().and_then(SortExec::fetch) {
+            Some(fetch) => {
+                let mut limit = PlanNode::new("Limit");
+                limit.rows = Some(fetch as f64);
+                limit.actual = node.actual;
+                limit.over(node)
+            }
+            None => node,
+        }
     }
 
     /// Estimates, and what ANALYZE measured.
@@ -180,11 +190,7 @@ impl Context {
         }
         if let Some(sort) = any.downcast_ref::<SortExec>() {
             let keys: Vec<String> = sort.expr().iter().map(|key| sort_text(key)).collect();
-            let node = PlanNode::new("Sort").with("Sort Key", keys.join(", "));
-            return match sort.fetch() {
-                Some(fetch) => node.with("Sort Method", format!("top-{fetch} heapsort")),
-                None => node,
-            };
+            return PlanNode::new("Sort").with("Sort Key", keys.join(", "));
         }
         if let Some(limit) = any.downcast_ref::<GlobalLimitExec>() {
             let mut node = PlanNode::new("Limit");

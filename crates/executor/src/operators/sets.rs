@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility,
+    TypeSignature, Volatility,
 };
 use tessera_planner::arrow_types::{element_field, field_of};
 use tessera_planner::errors::external;
@@ -41,7 +41,10 @@ pub(crate) fn list_function(
         types: types.to_vec(),
         ordinality,
         // Its rows may depend on the session; evaluating it once for a statement is right.
-        signature: Signature::variadic_any(Volatility::Stable),
+        signature: Signature::one_of(
+            vec![TypeSignature::Nullary, TypeSignature::VariadicAny],
+            Volatility::Stable,
+        ),
     }))
 }
 

@@ -307,6 +307,8 @@ impl Reader {
                 None => Writer::Key(BinaryViewBuilder::new()),
             })
             .collect();
+        let time = self.metrics.elapsed_compute().clone();
+        let _timer = time.timer();
         let mut rows = 0;
         while rows < self.batch_rows && self.left > 0 {
             let Some(stored) = self.next_row().await? else { break };

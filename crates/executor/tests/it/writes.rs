@@ -10,7 +10,11 @@ async fn check(statements: &[(&str, &str)]) {
         db.short_path = short_path;
         for (sql, expected) in statements {
             let found = match db.run(sql).await {
-                Ok(rows) => rows.iter().map(|row| row.join("|")).collect::<Vec<_>>().join("; "),
+                Ok(rows) => rows
+                    .iter()
+                    .map(|row| row.join("|"))
+                    .collect::<Vec<_>>()
+                    .join("; "),
                 Err(report) => report.code.as_str().to_owned(),
             };
             assert_eq!(found, *expected, "short path {short_path}: {sql}");
@@ -35,16 +39,25 @@ const TABLES: &[(&str, &str)] = &[
 async fn inserts() {
     let mut all = TABLES.to_vec();
     all.extend([
-        ("INSERT INTO t VALUES (1, 10, 'a', 1.005, '2024-02-29')", "INSERT 0 1"),
+        (
+            "INSERT INTO t VALUES (1, 10, 'a', 1.005, '2024-02-29')",
+            "INSERT 0 1",
+        ),
         ("SELECT * FROM t WHERE id = 1", "1|10|a|1.01|2024-02-29"),
         ("INSERT INTO t (id) VALUES (2)", "INSERT 0 1"),
-        ("INSERT INTO t (b, id, a) VALUES ('c', 3, DEFAULT), ('d', 4, 1 + 1)", "INSERT 0 2"),
+        (
+            "INSERT INTO t (b, id, a) VALUES ('c', 3, DEFAULT), ('d', 4, 1 + 1)",
+            "INSERT 0 2",
+        ),
         ("SELECT id, a, b, c, d FROM t WHERE id = 2", "2|5|x|∅|∅"),
         ("INSERT INTO t (id) VALUES (1)", "23505"),
         ("INSERT INTO t (id, a, b) VALUES (9, 10, 'a')", "23505"),
         ("INSERT INTO t (id, b) VALUES (9, NULL)", "23502"),
         ("INSERT INTO t (id, a) VALUES (9, 1000)", "23514"),
-        ("INSERT INTO t (id, a, b) VALUES (9, NULL, 'n')", "INSERT 0 1"),
+        (
+            "INSERT INTO t (id, a, b) VALUES (9, NULL, 'n')",
+            "INSERT 0 1",
+        ),
         ("INSERT INTO t (id, c) VALUES (8, 12345.6)", "22003"),
         ("INSERT INTO t (id, a) VALUES (8, 'abc')", "22P02"),
         ("INSERT INTO t (id, a) VALUES (8, true)", "42804"),
@@ -54,16 +67,37 @@ async fn inserts() {
         ("INSERT INTO t (id, a) VALUES (8)", "42601"),
         ("INSERT INTO t (id, d) VALUES (8, '2024-02-30')", "22008"),
         ("INSERT INTO nowhere VALUES (1)", "42P01"),
-        ("INSERT INTO t (id, a, b) VALUES (20, 1, 'p'), (21, 1, 'p')", "23505"),
+        (
+            "INSERT INTO t (id, a, b) VALUES (20, 1, 'p'), (21, 1, 'p')",
+            "23505",
+        ),
         ("SELECT count(*) FROM t WHERE id >= 20", "0"),
-        ("INSERT INTO t (id, b) VALUES (30, 'r') RETURNING id, a * 2 AS double, b || '!'", "30|10|r!"),
-        ("INSERT INTO t (id, b) VALUES (31, 's') RETURNING *", "31|5|s|∅|∅"),
-        ("INSERT INTO t (id, a, b) SELECT id + 100, a, b || '2' FROM t WHERE id < 4", "INSERT 0 3"),
-        ("INSERT INTO t (id, a, b) VALUES ((SELECT max(id) FROM t) + 1, 7, 'q')", "INSERT 0 1"),
+        (
+            "INSERT INTO t (id, b) VALUES (30, 'r') RETURNING id, a * 2 AS double, b || '!'",
+            "30|10|r!",
+        ),
+        (
+            "INSERT INTO t (id, b) VALUES (31, 's') RETURNING *",
+            "31|5|s|∅|∅",
+        ),
+        (
+            "INSERT INTO t (id, a, b) SELECT id + 100, a, b || '2' FROM t WHERE id < 4",
+            "INSERT 0 3",
+        ),
+        (
+            "INSERT INTO t (id, a, b) VALUES ((SELECT max(id) FROM t) + 1, 7, 'q')",
+            "INSERT 0 1",
+        ),
         ("SELECT id, a FROM t WHERE b = 'q'", "104|7"),
-        ("WITH x AS (SELECT 200 AS id) INSERT INTO t (id, b) SELECT id, 'w' FROM x", "INSERT 0 1"),
+        (
+            "WITH x AS (SELECT 200 AS id) INSERT INTO t (id, b) SELECT id, 'w' FROM x",
+            "INSERT 0 1",
+        ),
         ("INSERT INTO u DEFAULT VALUES", "INSERT 0 1"),
-        ("INSERT INTO u VALUES (1, upper('abc')), (2, repeat('z', 3))", "INSERT 0 2"),
+        (
+            "INSERT INTO u VALUES (1, upper('abc')), (2, repeat('z', 3))",
+            "INSERT 0 2",
+        ),
         ("SELECT k, v FROM u ORDER BY k", "1|ABC; 2|zzz; ∅|∅"),
     ]);
     check(&all).await;

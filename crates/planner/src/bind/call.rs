@@ -9,7 +9,7 @@ use datafusion::logical_expr::expr::{
     WindowFunction, WindowFunctionParams,
 };
 use datafusion::logical_expr::{
-    Expr, Operator, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
+    Expr, LogicalPlan, Operator, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
 };
 use sqlparser::ast;
 use tessera_types::{CastKind, Report, SqlType, Value, codes};
@@ -102,6 +102,9 @@ impl Binder<'_> {
         };
         if function.over.is_some() {
             return self.window_call(&call, arguments, scope);
+        }
+        if name == "grouping" {
+            return grouping(arguments);
         }
         let registry = self.environment.registry();
         if !registry.aggregates(&name).is_empty() {
@@ -724,19 +727,20 @@ impl Binder<'_> {
             .map_err(|_| no_operator("ARRAY", &given[0], &given[0]))?;
         let (_, data_type) = self.aggregate_type(&chosen, std::slice::from_ref(&item))?;
         let sql_type = column.sql_type.clone().array_of();
+        // An aggregate has no order of its own: the subquery's becomes the aggregate's.
+        let (plan, order_by) = with_order(subquery.subquery.as_ref().clone());
         let aggregate = Expr::AggregateFunction(AggregateFunction::new_udf(
             chosen.overload.udf.clone(),
             vec![item.expr],
             false,
             None,
-            vec![],
+            order_by,
             None,
         ));
-        let plan =
-            datafusion::logical_expr::LogicalPlanBuilder::from(subquery.subquery.as_ref().clone())
-                .aggregate(Vec::<Expr>::new(), vec![aggregate.alias("array")])
-                .and_then(|builder| builder.build())
-                .map_err(report_of)?;
+        let plan = datafusion::logical_expr::LogicalPlanBuilder::from(plan)
+            .aggregate(Vec::<Expr>::new(), vec![aggregate.alias("array")])
+            .and_then(|builder| builder.build())
+            .map_err(report_of)?;
         let inner = Typed {
             expr: Expr::ScalarSubquery(datafusion::logical_expr::Subquery {
                 subquery: Arc::new(plan),
@@ -793,6 +797,47 @@ impl Call<'_> {
             ast::NullTreatment::IgnoreNulls => NullTreatment::IgnoreNulls,
             ast::NullTreatment::RespectNulls => NullTreatment::RespectNulls,
         })
+    }
+}
+
+/// GROUPING: which of the grouped expressions a row's set leaves out.
+fn grouping(arguments: Vec<Typed>) -> Result<Typed, Report> {
+    if arguments.is_empty() || arguments.len() > 31 {
+        return Err(Report::error(
+            codes::TOO_MANY_ARGUMENTS,
+            "GROUPING must have fewer than 32 arguments",
+        ));
+    }
+    let expr = Expr::AggregateFunction(AggregateFunction::new_udf(
+        datafusion::functions_aggregate::grouping::grouping_udaf(),
+        arguments.into_iter().map(|typed| typed.expr).collect(),
+        false,
+        None,
+        vec![],
+        None,
+    ));
+    Ok(Typed::new(expr, SqlType::Integer))
+}
+
+/// A plan and the order of its rows, over columns that the plan still has.
+fn with_order(plan: LogicalPlan) -> (LogicalPlan, Vec<Sort>) {
+    match plan {
+        LogicalPlan::Sort(sort) => {
+            let keys = sort.expr.clone();
+            (LogicalPlan::Sort(sort), keys)
+        }
+        // The projection only drops the columns that were sorted by.
+        LogicalPlan::Projection(projection)
+            if matches!(projection.input.as_ref(), LogicalPlan::Sort(_)) =>
+        {
+            with_order(projection.input.as_ref().clone())
+        }
+        LogicalPlan::Limit(limit) => {
+            let (input, keys) = with_order(limit.input.as_ref().clone());
+            let limit = datafusion::logical_expr::Limit { input: Arc::new(input), ..limit };
+            (LogicalPlan::Limit(limit), keys)
+        }
+        other => (other, Vec::new()),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
+use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::{Column, DFSchema};
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::expr::Sort;
@@ -134,7 +135,7 @@ impl Binder<'_> {
             let unique = unique_name(&column.name, &mut used);
             let typed = typed_of(column);
             fields.push(typed.field(&unique));
-            exprs.push(typed.expr.alias(&unique));
+            exprs.push(described(typed, &unique));
             column.column = unique;
             column.origin = None;
         }
@@ -194,7 +195,8 @@ impl Binder<'_> {
             }
             let typed = self.coerce(typed, &wanted.sql_type, CastKind::Implicit)?;
             let typed = Self::in_data_type(typed, &wanted.data_type);
-            exprs.push(typed.expr.alias(&wanted.column));
+            let typed = Typed { sql_type: wanted.sql_type.clone(), ..typed };
+            exprs.push(described(typed, &wanted.column));
         }
         let step = LogicalPlanBuilder::from(step.plan)
             .project(exprs)
@@ -613,6 +615,13 @@ fn typed_of(column: &OutputColumn) -> Typed {
         data_type: column.data_type.clone(),
         origin: None,
     }
+}
+
+/// The expression under a name, its field saying its SQL type: both terms of a recursive query
+/// must have the same fields.
+fn described(typed: Typed, name: &str) -> Expr {
+    let metadata = FieldMetadata::new_from_field(&typed.field(name));
+    typed.expr.alias_with_metadata(name, Some(metadata))
 }
 
 fn columns_differ(word: &str) -> Report {

@@ -10,7 +10,9 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, UnnestOptions};
 use datafusion::logical_expr::expr::{GroupingSet, Sort};
 use datafusion::logical_expr::utils::{find_aggregate_exprs, find_window_exprs};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{
+    Expr, LogicalPlan, LogicalPlanBuilder, Subquery, lit, not, when,
+};
 use sqlparser::ast::Spanned;
 use sqlparser::ast::{self, GroupByExpr, SelectItem, SelectItemQualifiedWildcardKind};
 use tessera_types::{Report, codes};
@@ -166,6 +168,10 @@ impl Binder<'_> {
         let visible = items.len();
         let mut exprs: Vec<Expr> = items.iter().map(|item| item.typed.expr.clone()).collect();
         exprs.append(&mut hidden);
+        for expr in &mut exprs {
+            let taken = std::mem::take(expr);
+            *expr = self.count_subqueries(taken, scope)?;
+        }
         let aggregates = find_aggregate_exprs(exprs.iter().chain(&having));
         if !aggregates.is_empty()
             || having.is_some()
@@ -590,6 +596,47 @@ impl Binder<'_> {
         Ok(plan)
     }
 
+    /// EXISTS and IN (subquery) outside of a condition, as counts: only a filter can have them.
+    fn count_subqueries(&mut self, expr: Expr, scope: &Scope) -> Result<Expr, Report> {
+        let any = expr
+            .exists(|inner| Ok(matches!(inner, Expr::Exists(_) | Expr::InSubquery(_))))
+            .map_err(report_of)?;
+        if !any {
+            return Ok(expr);
+        }
+        let count = self.call_count_star()?;
+        let transformed = expr.transform_up(|expr| {
+            Ok(match expr {
+                Expr::Exists(exists) => {
+                    let found = count_of(&count, exists.subquery, None)?.gt(lit(0_i64));
+                    let found = if exists.negated { not(found) } else { found };
+                    Transformed::yes(found)
+                }
+                Expr::InSubquery(within) => {
+                    let Some(column) = within.subquery.subquery.schema().columns().pop() else {
+                        return Ok(Transformed::no(Expr::InSubquery(within)));
+                    };
+                    let column = Expr::Column(column);
+                    let outer = outer_expr(within.expr.as_ref().clone(), scope)?;
+                    let equal = column.clone().eq(outer);
+                    let matches = count_of(&count, within.subquery.clone(), Some(equal))?;
+                    let all = count_of(&count, within.subquery.clone(), None)?;
+                    let nulls = count_of(&count, within.subquery, Some(column.is_null()))?;
+                    let unknown = nulls
+                        .gt(lit(0_i64))
+                        .or(within.expr.is_null().and(all.gt(lit(0_i64))));
+                    let null = lit(datafusion::common::ScalarValue::Boolean(None));
+                    let found = when(matches.gt(lit(0_i64)), lit(true))
+                        .when(unknown, null)
+                        .otherwise(lit(false))?;
+                    Transformed::yes(if within.negated { not(found) } else { found })
+                }
+                other => Transformed::no(other),
+            })
+        });
+        Ok(transformed.map_err(report_of)?.data)
+    }
+
     fn call_count_star(&mut self) -> Result<Expr, Report> {
         let overload = self
             .environment
@@ -726,6 +773,39 @@ impl Binder<'_> {
             locks: Vec::new(),
         })
     }
+}
+
+/// `(SELECT count(*) FROM (subquery) WHERE filter)`.
+fn count_of(
+    count: &Expr,
+    subquery: Subquery,
+    filter: Option<Expr>,
+) -> datafusion::common::Result<Expr> {
+    let mut builder = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone());
+    if let Some(filter) = filter {
+        builder = builder.filter(filter)?;
+    }
+    let plan = builder.aggregate(Vec::<Expr>::new(), vec![count.clone().alias("count")])?.build()?;
+    let outer_ref_columns = plan.all_out_ref_exprs();
+    let plan = std::sync::Arc::new(plan);
+    Ok(Expr::ScalarSubquery(Subquery { subquery: plan, outer_ref_columns, spans: subquery.spans }))
+}
+
+/// An expression seen from a subquery inside it.
+fn outer_expr(expr: Expr, scope: &Scope) -> datafusion::common::Result<Expr> {
+    let seen = expr.transform_up(|expr| {
+        let Expr::Column(column) = &expr else { return Ok(Transformed::no(expr)) };
+        let fields = scope.relations.iter().flat_map(|relation| &relation.fields);
+        let found = fields.chain(&scope.merged).find(|field| field.typed.expr == expr);
+        match found {
+            Some(field) => {
+                let field = field.typed.field(&column.name);
+                Ok(Transformed::yes(Expr::OuterReferenceColumn(field, column.clone())))
+            }
+            None => Ok(Transformed::no(expr)),
+        }
+    })?;
+    Ok(seen.data)
 }
 
 /// A name not used yet.

@@ -34,9 +34,9 @@ pub fn sql_type_of(data_type: &DataType) -> Result<SqlType, Report> {
         },
         DataType::Numeric(info) | DataType::Decimal(info) | DataType::Dec(info) => numeric(info)?,
         DataType::Text => SqlType::Text,
-        DataType::Varchar(length) | DataType::CharacterVarying(length) | DataType::CharVarying(length) => {
-            SqlType::Varchar(characters("varchar", length)?)
-        }
+        DataType::Varchar(length)
+        | DataType::CharacterVarying(length)
+        | DataType::CharVarying(length) => SqlType::Varchar(characters("varchar", length)?),
         DataType::Char(length) | DataType::Character(length) => {
             SqlType::Char(characters("char", length)?.unwrap_or(1))
         }
@@ -56,7 +56,10 @@ pub fn sql_type_of(data_type: &DataType) -> Result<SqlType, Report> {
                 TimezoneInfo::WithTimeZone | TimezoneInfo::Tz => SqlType::TimestampTz,
             }
         }
-        DataType::Interval { fields: None, precision } => {
+        DataType::Interval {
+            fields: None,
+            precision,
+        } => {
             fractional("interval", *precision)?;
             SqlType::Interval
         }
@@ -73,8 +76,11 @@ pub fn sql_type_of(data_type: &DataType) -> Result<SqlType, Report> {
             }
         }
         DataType::Custom(name, modifiers) => {
-            let parts: Option<Vec<String>> =
-                name.0.iter().map(|part| part.as_ident().map(folded)).collect();
+            let parts: Option<Vec<String>> = name
+                .0
+                .iter()
+                .map(|part| part.as_ident().map(folded))
+                .collect();
             let parts = parts.unwrap_or_default();
             let plain = match parts.as_slice() {
                 [name] => name,
@@ -94,8 +100,12 @@ pub fn sql_type_of(data_type: &DataType) -> Result<SqlType, Report> {
 
 /// `serial`, `bigserial`, `smallserial`: the type of the column, whose default is a sequence.
 pub fn serial_type_of(data_type: &DataType) -> Option<SqlType> {
-    let DataType::Custom(name, modifiers) = data_type else { return None };
-    let [part] = name.0.as_slice() else { return None };
+    let DataType::Custom(name, modifiers) = data_type else {
+        return None;
+    };
+    let [part] = name.0.as_slice() else {
+        return None;
+    };
     if !modifiers.is_empty() {
         return None;
     }
@@ -109,7 +119,10 @@ pub fn serial_type_of(data_type: &DataType) -> Option<SqlType> {
 
 fn unknown_type(data_type: &DataType) -> Report {
     let name = data_type.to_string().to_lowercase();
-    Report::error(codes::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist"))
+    Report::error(
+        codes::UNDEFINED_OBJECT,
+        format!("type \"{name}\" does not exist"),
+    )
 }
 
 fn characters(name: &str, length: &Option<CharacterLength>) -> Result<Option<u32>, Report> {
@@ -152,7 +165,9 @@ fn numeric(info: &ExactNumberInfo) -> Result<SqlType, Report> {
     }
     let in_range = u8::try_from(precision).ok().zip(u8::try_from(scale).ok());
     match in_range {
-        Some((precision, scale)) if scale <= precision => Ok(SqlType::Numeric(Some((precision, scale)))),
+        Some((precision, scale)) if scale <= precision => {
+            Ok(SqlType::Numeric(Some((precision, scale))))
+        }
         _ => Err(Report::unsupported(format!(
             "NUMERIC scale {scale} must be between 0 and precision {precision}"
         ))),
@@ -163,6 +178,8 @@ fn numeric(info: &ExactNumberInfo) -> Result<SqlType, Report> {
 fn fractional(name: &str, precision: Option<u64>) -> Result<(), Report> {
     match precision {
         None | Some(6) => Ok(()),
-        Some(_) => Err(Report::unsupported(format!("{name} with a precision other than 6"))),
+        Some(_) => Err(Report::unsupported(format!(
+            "{name} with a precision other than 6"
+        ))),
     }
 }

@@ -20,6 +20,6 @@ mod table;
 
 pub use object::{plan_ddl, relation_name};
 pub use statement::{
-    AlterAction, CommentOn, CreateIndex, CreateSequence, CreateTable, CreateTableAs, CreateTableLike,
-    CreateView, DdlStatement, DropKind, RelationName,
+    AlterAction, CommentOn, CreateIndex, CreateSequence, CreateTable, CreateTableAs,
+    CreateTableLike, CreateView, DdlStatement, DropKind, RelationName,
 };

@@ -29,7 +29,11 @@ pub fn plan_ddl(statement: &Statement) -> Result<Option<DdlStatement>, Report> {
             }
         }
         Statement::CreateView(create) => plan_create_view(create)?,
-        Statement::CreateSchema { schema_name, if_not_exists, .. } => DdlStatement::CreateSchema {
+        Statement::CreateSchema {
+            schema_name,
+            if_not_exists,
+            ..
+        } => DdlStatement::CreateSchema {
             name: match schema_name {
                 SchemaName::Simple(name) | SchemaName::NamedAuthorization(name, _) => {
                     relation_name(name)?.name
@@ -45,7 +49,14 @@ pub fn plan_ddl(statement: &Statement) -> Result<Option<DdlStatement>, Report> {
             },
             _ => return Err(Report::unsupported("ALTER SCHEMA other than RENAME TO")),
         },
-        Statement::CreateSequence { temporary, if_not_exists, name, data_type, sequence_options, owned_by } => {
+        Statement::CreateSequence {
+            temporary,
+            if_not_exists,
+            name,
+            data_type,
+            sequence_options,
+            owned_by,
+        } => {
             if *temporary {
                 return Err(Report::unsupported("temporary sequences are not supported"));
             }
@@ -57,7 +68,15 @@ pub fn plan_ddl(statement: &Statement) -> Result<Option<DdlStatement>, Report> {
                 owned_by: owned_by.as_ref().map(owner_column).transpose()?.flatten(),
             })
         }
-        Statement::Drop { object_type, if_exists, names, cascade, temporary: false, table: None, .. } => {
+        Statement::Drop {
+            object_type,
+            if_exists,
+            names,
+            cascade,
+            temporary: false,
+            table: None,
+            ..
+        } => {
             let kind = match object_type {
                 ObjectType::Table => DropKind::Table,
                 ObjectType::Index => DropKind::Index,
@@ -69,20 +88,38 @@ pub fn plan_ddl(statement: &Statement) -> Result<Option<DdlStatement>, Report> {
                 other => return Err(Report::unsupported(format!("DROP {other}"))),
             };
             let names = names.iter().map(relation_name).collect::<Result<_, _>>()?;
-            DdlStatement::Drop { kind, if_exists: *if_exists, names, cascade: *cascade }
+            DdlStatement::Drop {
+                kind,
+                if_exists: *if_exists,
+                names,
+                cascade: *cascade,
+            }
         }
         Statement::Truncate(truncate) => plan_truncate(truncate)?,
-        Statement::Comment { object_type, object_name, comment, .. } => DdlStatement::Comment {
+        Statement::Comment {
+            object_type,
+            object_name,
+            comment,
+            ..
+        } => DdlStatement::Comment {
             on: comment_target(*object_type, object_name)?,
             text: comment.clone().filter(|text| !text.is_empty()),
         },
         Statement::Vacuum(vacuum) => DdlStatement::Maintenance {
             verb: "VACUUM",
-            tables: vacuum.table_name.iter().map(relation_name).collect::<Result<_, _>>()?,
+            tables: vacuum
+                .table_name
+                .iter()
+                .map(relation_name)
+                .collect::<Result<_, _>>()?,
         },
         Statement::Analyze(analyze) => DdlStatement::Maintenance {
             verb: "ANALYZE",
-            tables: analyze.table_name.iter().map(relation_name).collect::<Result<_, _>>()?,
+            tables: analyze
+                .table_name
+                .iter()
+                .map(relation_name)
+                .collect::<Result<_, _>>()?,
         },
         _ => return Ok(None),
     }))
@@ -90,16 +127,27 @@ pub fn plan_ddl(statement: &Statement) -> Result<Option<DdlStatement>, Report> {
 
 /// Folds `name` or `schema.name`; a database name in front must not be there.
 pub fn relation_name(name: &ObjectName) -> Result<RelationName, Report> {
-    let parts: Option<Vec<String>> = name.0.iter().map(|part| part.as_ident().map(folded)).collect();
+    let parts: Option<Vec<String>> = name
+        .0
+        .iter()
+        .map(|part| part.as_ident().map(folded))
+        .collect();
     match parts.as_deref() {
-        Some([name]) => Ok(RelationName { schema: None, name: name.clone() }),
-        Some([schema, name]) => {
-            Ok(RelationName { schema: Some(schema.clone()), name: name.clone() })
-        }
+        Some([name]) => Ok(RelationName {
+            schema: None,
+            name: name.clone(),
+        }),
+        Some([schema, name]) => Ok(RelationName {
+            schema: Some(schema.clone()),
+            name: name.clone(),
+        }),
         Some([_, _, _]) => Err(Report::unsupported(format!(
             "cross-database references are not implemented: \"{name}\""
         ))),
-        _ => Err(Report::error(codes::SYNTAX_ERROR, format!("improper relation name: {name}"))),
+        _ => Err(Report::error(
+            codes::SYNTAX_ERROR,
+            format!("improper relation name: {name}"),
+        )),
     }
 }
 
@@ -125,7 +173,9 @@ fn plan_create_index(create: &ast::CreateIndex) -> Result<DdlStatement, Report> 
         .iter()
         .map(|column| {
             let Expr::Identifier(ident) = &column.column.expr else {
-                return Err(Report::unsupported("indexes on expressions are not supported"));
+                return Err(Report::unsupported(
+                    "indexes on expressions are not supported",
+                ));
             };
             Ok(IndexColumnSpec {
                 column: folded(ident),
@@ -135,7 +185,12 @@ fn plan_create_index(create: &ast::CreateIndex) -> Result<DdlStatement, Report> 
         })
         .collect::<Result<_, _>>()?;
     Ok(DdlStatement::CreateIndex(CreateIndex {
-        name: create.name.as_ref().map(relation_name).transpose()?.map(|name| name.name),
+        name: create
+            .name
+            .as_ref()
+            .map(relation_name)
+            .transpose()?
+            .map(|name| name.name),
         table: relation_name(&create.table_name)?,
         if_not_exists: create.if_not_exists,
         columns,
@@ -157,7 +212,11 @@ fn plan_create_view(create: &ast::CreateView) -> Result<DdlStatement, Report> {
         name: relation_name(&create.name)?,
         replace: create.or_replace,
         if_not_exists: create.if_not_exists,
-        columns: create.columns.iter().map(|column| folded(&column.name)).collect(),
+        columns: create
+            .columns
+            .iter()
+            .map(|column| folded(&column.name))
+            .collect(),
         query: create.query.clone(),
     })))
 }
@@ -173,16 +232,20 @@ fn plan_truncate(truncate: &ast::Truncate) -> Result<DdlStatement, Report> {
         .collect::<Result<_, _>>()?;
     Ok(DdlStatement::Truncate {
         tables,
-        restart_identity: matches!(truncate.identity, Some(ast::TruncateIdentityOption::Restart)),
+        restart_identity: matches!(
+            truncate.identity,
+            Some(ast::TruncateIdentityOption::Restart)
+        ),
     })
 }
 
 fn comment_target(kind: CommentObject, name: &ObjectName) -> Result<CommentOn, Report> {
     Ok(match kind {
         CommentObject::Schema => CommentOn::Schema(relation_name(name)?.name),
-        CommentObject::Table | CommentObject::View | CommentObject::Sequence | CommentObject::Index => {
-            CommentOn::Relation(relation_name(name)?)
-        }
+        CommentObject::Table
+        | CommentObject::View
+        | CommentObject::Sequence
+        | CommentObject::Index => CommentOn::Relation(relation_name(name)?),
         CommentObject::User | CommentObject::Role => CommentOn::User(relation_name(name)?.name),
         CommentObject::Column => {
             let mut parts = name.0.clone();
@@ -192,7 +255,10 @@ fn comment_target(kind: CommentObject, name: &ObjectName) -> Result<CommentOn, R
                     CommentOn::Column(relation_name(&ObjectName(parts))?, column)
                 }
                 _ => {
-                    return Err(Report::error(codes::SYNTAX_ERROR, "column name must be qualified"));
+                    return Err(Report::error(
+                        codes::SYNTAX_ERROR,
+                        "column name must be qualified",
+                    ));
                 }
             }
         }
@@ -205,8 +271,10 @@ fn owner_column(name: &ObjectName) -> Result<Option<(RelationName, String)>, Rep
         let only = relation_name(name)?.name;
         return match only.as_str() {
             "none" => Ok(None),
-            _ => Err(Report::error(codes::SYNTAX_ERROR, "invalid OWNED BY option")
-                .with_hint("Specify OWNED BY table.column or OWNED BY NONE.")),
+            _ => Err(
+                Report::error(codes::SYNTAX_ERROR, "invalid OWNED BY option")
+                    .with_hint("Specify OWNED BY table.column or OWNED BY NONE."),
+            ),
         };
     }
     match comment_target(CommentObject::Column, name)? {
@@ -220,7 +288,10 @@ pub(super) fn sequence_change(
     options: &[SequenceOptions],
     sql_type: Option<SqlType>,
 ) -> Result<SequenceChange, Report> {
-    let mut change = SequenceChange { sql_type, ..SequenceChange::default() };
+    let mut change = SequenceChange {
+        sql_type,
+        ..SequenceChange::default()
+    };
     for option in options {
         match option {
             SequenceOptions::IncrementBy(expr, _) => change.increment = Some(integer(expr)?),
@@ -245,17 +316,26 @@ fn integer(expr: &Expr) -> Result<i64, Report> {
             AstValue::Number(text, _) => Some(text.clone()),
             _ => None,
         },
-        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match &**expr {
+        Expr::UnaryOp {
+            op: UnaryOperator::Minus,
+            expr,
+        } => match &**expr {
             Expr::Value(value) => match &value.value {
                 AstValue::Number(text, _) => Some(format!("-{text}")),
                 _ => None,
             },
             _ => None,
         },
-        Expr::UnaryOp { op: UnaryOperator::Plus, expr } => return integer(expr),
+        Expr::UnaryOp {
+            op: UnaryOperator::Plus,
+            expr,
+        } => return integer(expr),
         _ => None,
     };
     text.and_then(|text| text.parse().ok()).ok_or_else(|| {
-        Report::error(codes::INVALID_PARAMETER_VALUE, format!("{expr} is not a whole number in range"))
+        Report::error(
+            codes::INVALID_PARAMETER_VALUE,
+            format!("{expr} is not a whole number in range"),
+        )
     })
 }

@@ -1,9 +1,7 @@
 //! The typed DDL statements.
 
 use sqlparser::ast::{Expr, Query};
-use tessera_catalog::{
-    AlterTable, ColumnSpec, ConstraintSpec, IndexColumnSpec, SequenceChange,
-};
+use tessera_catalog::{AlterTable, ColumnSpec, ConstraintSpec, IndexColumnSpec, SequenceChange};
 use tessera_types::SqlType;
 
 /// A relation as it was written: folded, perhaps with its schema.

@@ -4,18 +4,14 @@ use sqlparser::ast::{
     self, AlterColumnOperation, AlterTableOperation, ColumnOption, Expr, GeneratedAs, ObjectName,
     Owner, RenameTableNameKind, SqlOption, TableConstraint,
 };
-use tessera_catalog::{
-    AlterTable, ColumnSource, ColumnSpec, ConstraintSpec, SequenceChange,
-};
+use tessera_catalog::{AlterTable, ColumnSource, ColumnSpec, ConstraintSpec, SequenceChange};
 use tessera_types::{Report, SqlType, codes};
 
 use crate::short_path::bind::folded;
 
 use super::data_type::{serial_type_of, sql_type_of};
 use super::object::{relation_name, sequence_change};
-use super::statement::{
-    AlterAction, CreateTable, CreateTableAs, CreateTableLike, DdlStatement,
-};
+use super::statement::{AlterAction, CreateTable, CreateTableAs, CreateTableLike, DdlStatement};
 
 /// Storage parameters that PostgreSQL knows for tables and that advise only.
 const TABLE_HINTS: &[&str] = &["fillfactor", "parallel_workers", "user_catalog_table"];
@@ -50,12 +46,12 @@ pub(super) fn plan_create_table(create: &ast::CreateTable) -> Result<DdlStatemen
     }
     let like = match &create.like {
         None => None,
-        Some(ast::CreateTableLikeKind::Parenthesized(like) | ast::CreateTableLikeKind::Plain(like)) => {
-            Some(CreateTableLike {
-                source: relation_name(&like.name)?,
-                defaults: matches!(like.defaults, Some(ast::CreateTableLikeDefaults::Including)),
-            })
-        }
+        Some(
+            ast::CreateTableLikeKind::Parenthesized(like) | ast::CreateTableLikeKind::Plain(like),
+        ) => Some(CreateTableLike {
+            source: relation_name(&like.name)?,
+            defaults: matches!(like.defaults, Some(ast::CreateTableLikeDefaults::Including)),
+        }),
     };
     Ok(DdlStatement::CreateTable(Box::new(CreateTable {
         name,
@@ -72,13 +68,21 @@ fn refuse_table_variants(create: &ast::CreateTable) -> Result<(), Report> {
         (create.temporary, "temporary tables"),
         (create.external, "external tables"),
         (create.inherits.is_some(), "table inheritance"),
-        (create.partition_by.is_some() || create.partition_of.is_some(), "partitioned tables"),
+        (
+            create.partition_by.is_some() || create.partition_of.is_some(),
+            "partitioned tables",
+        ),
         (create.clone.is_some(), "CREATE TABLE … CLONE"),
         (create.on_commit.is_some(), "ON COMMIT"),
-        (create.file_format.is_some() || create.location.is_some(), "table file formats"),
+        (
+            create.file_format.is_some() || create.location.is_some(),
+            "table file formats",
+        ),
     ];
     match refused.iter().find(|(is_set, _)| *is_set) {
-        Some((_, what)) => Err(Report::unsupported(format!("{what} are not supported").replace("ON COMMIT are", "ON COMMIT is"))),
+        Some((_, what)) => Err(Report::unsupported(
+            format!("{what} are not supported").replace("ON COMMIT are", "ON COMMIT is"),
+        )),
         None => Ok(()),
     }
 }
@@ -105,7 +109,9 @@ fn check_hint(option: &SqlOption) -> Result<(), Report> {
         _ => return Err(Report::unsupported("this kind of table option")),
     };
     if name == "fillfactor" {
-        let number = value.map(|v| v.to_string()).and_then(|v| v.trim_matches('\'').parse::<i64>().ok());
+        let number = value
+            .map(|v| v.to_string())
+            .and_then(|v| v.trim_matches('\'').parse::<i64>().ok());
         return match number {
             Some(10..=100) => Ok(()),
             Some(other) => Err(Report::error(
@@ -193,7 +199,12 @@ fn column_spec(
                 constraints.push(check_spec(name, &check.expr));
             }
             ColumnOption::ForeignKey(_) => return Err(foreign_key_refused()),
-            ColumnOption::Generated { generated_as, sequence_options, generation_expr, .. } => {
+            ColumnOption::Generated {
+                generated_as,
+                sequence_options,
+                generation_expr,
+                ..
+            } => {
                 spec.source = generated_source(generated_as, sequence_options, generation_expr)?;
                 if matches!(spec.source, ColumnSource::Identity { .. }) {
                     spec.not_null = true;
@@ -220,7 +231,9 @@ fn column_spec(
     if spec.default.is_some() && !matches!(spec.source, ColumnSource::Plain) {
         return Err(Report::error(
             codes::SYNTAX_ERROR,
-            format!("both default and identity or generation expression specified for column \"{name}\""),
+            format!(
+                "both default and identity or generation expression specified for column \"{name}\""
+            ),
         ));
     }
     Ok(spec)
@@ -237,7 +250,9 @@ fn generated_source(
     let always = match generated_as {
         GeneratedAs::Always => true,
         GeneratedAs::ByDefault => false,
-        GeneratedAs::ExpStored => return Err(Report::unsupported("GENERATED AS without an expression")),
+        GeneratedAs::ExpStored => {
+            return Err(Report::unsupported("GENERATED AS without an expression"));
+        }
     };
     let options = match options {
         Some(options) => sequence_change(options, None)?,
@@ -247,7 +262,11 @@ fn generated_source(
 }
 
 fn check_spec(name: Option<String>, expr: &Expr) -> ConstraintSpec {
-    ConstraintSpec::Check { name, sql: expr.to_string(), columns: columns_of(expr) }
+    ConstraintSpec::Check {
+        name,
+        sql: expr.to_string(),
+        columns: columns_of(expr),
+    }
 }
 
 /// Folded names of the columns an expression mentions, each once.
@@ -294,18 +313,26 @@ fn constraint_spec(constraint: &TableConstraint) -> Result<ConstraintSpec, Repor
 }
 
 fn foreign_key_refused() -> Report {
-    Report::unsupported("foreign keys are not supported yet")
-        .with_hint("Leave the REFERENCES clause out; the application must keep the reference valid.")
+    Report::unsupported("foreign keys are not supported yet").with_hint(
+        "Leave the REFERENCES clause out; the application must keep the reference valid.",
+    )
 }
 
-fn refuse_deferrable(characteristics: Option<&ast::ConstraintCharacteristics>) -> Result<(), Report> {
+fn refuse_deferrable(
+    characteristics: Option<&ast::ConstraintCharacteristics>,
+) -> Result<(), Report> {
     match characteristics {
-        Some(c) if c.deferrable == Some(true) || matches!(c.initially, Some(ast::DeferrableInitial::Deferred)) => {
-            Err(Report::unsupported("deferrable constraints are not supported"))
+        Some(c)
+            if c.deferrable == Some(true)
+                || matches!(c.initially, Some(ast::DeferrableInitial::Deferred)) =>
+        {
+            Err(Report::unsupported(
+                "deferrable constraints are not supported",
+            ))
         }
-        Some(c) if c.enforced == Some(false) => {
-            Err(Report::unsupported("constraints that are NOT ENFORCED are not supported"))
-        }
+        Some(c) if c.enforced == Some(false) => Err(Report::unsupported(
+            "constraints that are NOT ENFORCED are not supported",
+        )),
         _ => Ok(()),
     }
 }
@@ -315,7 +342,10 @@ fn key_columns(columns: &[ast::IndexColumn]) -> Result<Vec<String>, Report> {
         .iter()
         .map(|column| match &column.column.expr {
             Expr::Identifier(ident) => Ok(folded(ident)),
-            other => Err(Report::error(codes::SYNTAX_ERROR, format!("{other} is not a column name"))),
+            other => Err(Report::error(
+                codes::SYNTAX_ERROR,
+                format!("{other} is not a column name"),
+            )),
         })
         .collect()
 }
@@ -326,21 +356,41 @@ pub(super) fn plan_alter_table(alter: &ast::AlterTable) -> Result<DdlStatement, 
     for operation in &alter.operations {
         alter_actions(operation, &mut actions)?;
     }
-    Ok(DdlStatement::AlterTable { table, if_exists: alter.if_exists, actions })
+    Ok(DdlStatement::AlterTable {
+        table,
+        if_exists: alter.if_exists,
+        actions,
+    })
 }
 
-fn alter_actions(operation: &AlterTableOperation, actions: &mut Vec<AlterAction>) -> Result<(), Report> {
+fn alter_actions(
+    operation: &AlterTableOperation,
+    actions: &mut Vec<AlterAction>,
+) -> Result<(), Report> {
     let mut push = |action: AlterTable| actions.push(AlterAction::Catalog(Box::new(action)));
-    let cascade = |behavior: &Option<ast::DropBehavior>| {
-        matches!(behavior, Some(ast::DropBehavior::Cascade))
-    };
+    let cascade =
+        |behavior: &Option<ast::DropBehavior>| matches!(behavior, Some(ast::DropBehavior::Cascade));
     match operation {
-        AlterTableOperation::AddColumn { if_not_exists, column_def, column_position: None, .. } => {
+        AlterTableOperation::AddColumn {
+            if_not_exists,
+            column_def,
+            column_position: None,
+            ..
+        } => {
             let mut constraints = Vec::new();
             let column = Box::new(column_spec(column_def, &mut constraints)?);
-            push(AlterTable::AddColumn { column, constraints, if_not_exists: *if_not_exists });
+            push(AlterTable::AddColumn {
+                column,
+                constraints,
+                if_not_exists: *if_not_exists,
+            });
         }
-        AlterTableOperation::DropColumn { column_names, if_exists, drop_behavior, .. } => {
+        AlterTableOperation::DropColumn {
+            column_names,
+            if_exists,
+            drop_behavior,
+            ..
+        } => {
             for name in column_names {
                 push(AlterTable::DropColumn {
                     name: folded(name),
@@ -349,7 +399,10 @@ fn alter_actions(operation: &AlterTableOperation, actions: &mut Vec<AlterAction>
                 });
             }
         }
-        AlterTableOperation::RenameColumn { old_column_name, new_column_name } => {
+        AlterTableOperation::RenameColumn {
+            old_column_name,
+            new_column_name,
+        } => {
             push(AlterTable::RenameColumn {
                 from: folded(old_column_name),
                 to: folded(new_column_name),
@@ -357,15 +410,27 @@ fn alter_actions(operation: &AlterTableOperation, actions: &mut Vec<AlterAction>
         }
         AlterTableOperation::RenameTable { table_name } => {
             let (RenameTableNameKind::To(name) | RenameTableNameKind::As(name)) = table_name;
-            push(AlterTable::Rename { to: unqualified(name)? });
+            push(AlterTable::Rename {
+                to: unqualified(name)?,
+            });
         }
         AlterTableOperation::RenameConstraint { old_name, new_name } => {
-            push(AlterTable::RenameConstraint { from: folded(old_name), to: folded(new_name) });
+            push(AlterTable::RenameConstraint {
+                from: folded(old_name),
+                to: folded(new_name),
+            });
         }
-        AlterTableOperation::AddConstraint { constraint, not_valid: false } => {
+        AlterTableOperation::AddConstraint {
+            constraint,
+            not_valid: false,
+        } => {
             push(AlterTable::AddConstraint(constraint_spec(constraint)?));
         }
-        AlterTableOperation::DropConstraint { if_exists, name, drop_behavior } => {
+        AlterTableOperation::DropConstraint {
+            if_exists,
+            name,
+            drop_behavior,
+        } => {
             push(AlterTable::DropConstraint {
                 name: folded(name),
                 if_exists: *if_exists,
@@ -392,26 +457,45 @@ fn alter_actions(operation: &AlterTableOperation, actions: &mut Vec<AlterAction>
 
 fn alter_column(column: String, op: &AlterColumnOperation) -> Result<AlterAction, Report> {
     let action = match op {
-        AlterColumnOperation::SetNotNull => AlterTable::SetNotNull { column, not_null: true },
-        AlterColumnOperation::DropNotNull => AlterTable::SetNotNull { column, not_null: false },
-        AlterColumnOperation::SetDefault { value } => {
-            AlterTable::SetDefault { column, default: Some(value.to_string()) }
-        }
-        AlterColumnOperation::DropDefault => AlterTable::SetDefault { column, default: None },
-        AlterColumnOperation::SetDataType { data_type, using, .. } => {
+        AlterColumnOperation::SetNotNull => AlterTable::SetNotNull {
+            column,
+            not_null: true,
+        },
+        AlterColumnOperation::DropNotNull => AlterTable::SetNotNull {
+            column,
+            not_null: false,
+        },
+        AlterColumnOperation::SetDefault { value } => AlterTable::SetDefault {
+            column,
+            default: Some(value.to_string()),
+        },
+        AlterColumnOperation::DropDefault => AlterTable::SetDefault {
+            column,
+            default: None,
+        },
+        AlterColumnOperation::SetDataType {
+            data_type, using, ..
+        } => {
             return Ok(AlterAction::SetType {
                 column,
                 sql_type: sql_type_of(data_type)?,
                 using: using.clone().map(Box::new),
             });
         }
-        AlterColumnOperation::AddGenerated { generated_as, sequence_options } => {
+        AlterColumnOperation::AddGenerated {
+            generated_as,
+            sequence_options,
+        } => {
             let always = !matches!(generated_as, Some(GeneratedAs::ByDefault));
             let options = match sequence_options {
                 Some(options) => sequence_change(options, None)?,
                 None => SequenceChange::default(),
             };
-            AlterTable::AddIdentity { column, always, options }
+            AlterTable::AddIdentity {
+                column,
+                always,
+                options,
+            }
         }
     };
     Ok(AlterAction::Catalog(Box::new(action)))
@@ -421,6 +505,9 @@ fn unqualified(name: &ObjectName) -> Result<String, Report> {
     let name = relation_name(name)?;
     match name.schema {
         None => Ok(name.name),
-        Some(_) => Err(Report::error(codes::SYNTAX_ERROR, "the new name must not have a schema")),
+        Some(_) => Err(Report::error(
+            codes::SYNTAX_ERROR,
+            "the new name must not have a schema",
+        )),
     }
 }

@@ -16,6 +16,7 @@ mod target;
 
 pub use statement::{
     Assignment, ConflictAction, ConflictArbiter, ConflictClause, DeleteStatement, InsertSource,
-    InsertStatement, Overriding, SetValue, UpdateStatement, column_positions, plan_delete, plan_insert, plan_update,
+    InsertStatement, Overriding, SetValue, UpdateStatement, column_positions, plan_delete,
+    plan_insert, plan_update,
 };
 pub use target::{Names, is_default};

@@ -129,7 +129,10 @@ pub struct DeleteStatement<'a> {
 }
 
 /// Resolves the target of an INSERT.
-pub fn plan_insert<'a>(insert: &'a ast::Insert, names: Names<'_>) -> Result<InsertStatement<'a>, Report> {
+pub fn plan_insert<'a>(
+    insert: &'a ast::Insert,
+    names: Names<'_>,
+) -> Result<InsertStatement<'a>, Report> {
     let foreign = insert.or.is_some()
         || insert.ignore
         || insert.overwrite
@@ -144,7 +147,10 @@ pub fn plan_insert<'a>(insert: &'a ast::Insert, names: Names<'_>) -> Result<Inse
         || insert.multi_table_insert_type.is_some()
         || !insert.assignments.is_empty();
     if foreign {
-        return Err(Report::error(codes::SYNTAX_ERROR, "this form of INSERT is not PostgreSQL's"));
+        return Err(Report::error(
+            codes::SYNTAX_ERROR,
+            "this form of INSERT is not PostgreSQL's",
+        ));
     }
     let overriding = overriding_of(insert)?;
     let TableObject::TableName(name) = &insert.table else {
@@ -157,7 +163,10 @@ pub fn plan_insert<'a>(insert: &'a ast::Insert, names: Names<'_>) -> Result<Inse
         if targets.contains(&at) {
             return Err(Report::error(
                 codes::DUPLICATE_COLUMN,
-                format!("column \"{}\" specified more than once", table.columns[at].name),
+                format!(
+                    "column \"{}\" specified more than once",
+                    table.columns[at].name
+                ),
             ));
         }
         targets.push(at);
@@ -167,10 +176,18 @@ pub fn plan_insert<'a>(insert: &'a ast::Insert, names: Names<'_>) -> Result<Inse
     let on_conflict = match &insert.on {
         None => None,
         Some(OnInsert::OnConflict(clause)) => Some(conflict_clause(&table, clause)?),
-        Some(_) => return Err(Report::error(codes::SYNTAX_ERROR, "this ON clause is not PostgreSQL's")),
+        Some(_) => {
+            return Err(Report::error(
+                codes::SYNTAX_ERROR,
+                "this ON clause is not PostgreSQL's",
+            ));
+        }
     };
     Ok(InsertStatement {
-        alias: insert.table_alias.as_ref().map(|alias| folded(&alias.alias)),
+        alias: insert
+            .table_alias
+            .as_ref()
+            .map(|alias| folded(&alias.alias)),
         targets,
         source,
         overriding,
@@ -186,16 +203,23 @@ fn overriding_of(insert: &ast::Insert) -> Result<Option<Overriding>, Report> {
         None => Ok(None),
         Some([setting]) if setting.key.value == OVERRIDING => {
             let is_system = setting.value.to_string() == "system";
-            Ok(Some(if is_system { Overriding::System } else { Overriding::User }))
+            Ok(Some(if is_system {
+                Overriding::System
+            } else {
+                Overriding::User
+            }))
         }
-        Some(_) => {
-            Err(Report::error(codes::SYNTAX_ERROR, "this form of INSERT is not PostgreSQL's"))
-        }
+        Some(_) => Err(Report::error(
+            codes::SYNTAX_ERROR,
+            "this form of INSERT is not PostgreSQL's",
+        )),
     }
 }
 
 fn insert_source(source: Option<&Query>) -> Result<InsertSource<'_>, Report> {
-    let Some(query) = source else { return Ok(InsertSource::Defaults) };
+    let Some(query) = source else {
+        return Ok(InsertSource::Defaults);
+    };
     let is_plain = query.with.is_none()
         && query.order_by.is_none()
         && query.limit_clause.is_none()
@@ -209,7 +233,13 @@ fn insert_source(source: Option<&Query>) -> Result<InsertSource<'_>, Report> {
                     "VALUES lists must all be the same length",
                 ));
             }
-            Ok(InsertSource::Rows(values.rows.iter().map(|row| row.content.as_slice()).collect()))
+            Ok(InsertSource::Rows(
+                values
+                    .rows
+                    .iter()
+                    .map(|row| row.content.as_slice())
+                    .collect(),
+            ))
         }
         _ => Ok(InsertSource::Query(query)),
     }
@@ -229,7 +259,9 @@ fn fit_targets(
         InsertSource::Query(_) => None,
     };
     if !listed {
-        let count = width.unwrap_or(table.columns.len()).min(table.columns.len());
+        let count = width
+            .unwrap_or(table.columns.len())
+            .min(table.columns.len());
         targets.extend(0..count);
     }
     match width {
@@ -240,11 +272,17 @@ fn fit_targets(
 }
 
 pub(super) fn too_many_expressions() -> Report {
-    Report::error(codes::SYNTAX_ERROR, "INSERT has more expressions than target columns")
+    Report::error(
+        codes::SYNTAX_ERROR,
+        "INSERT has more expressions than target columns",
+    )
 }
 
 pub(super) fn too_many_targets() -> Report {
-    Report::error(codes::SYNTAX_ERROR, "INSERT has more target columns than expressions")
+    Report::error(
+        codes::SYNTAX_ERROR,
+        "INSERT has more target columns than expressions",
+    )
 }
 
 impl InsertStatement<'_> {
@@ -275,7 +313,10 @@ fn conflict_clause<'a>(
                 .map(|at| table.columns[at].id)
                 .collect();
             wanted.sort_unstable();
-            let index = table.indexes.iter().find(|index| index.unique && key_set(index) == wanted);
+            let index = table
+                .indexes
+                .iter()
+                .find(|index| index.unique && key_set(index) == wanted);
             let Some(index) = index else {
                 return Err(Report::error(
                     codes::INVALID_COLUMN_REFERENCE,
@@ -286,11 +327,17 @@ fn conflict_clause<'a>(
         }
         Some(ConflictTarget::OnConstraint(name)) => {
             let name = crate::ddl::relation_name(name)?.name;
-            let index = table.indexes.iter().find(|index| index.constraint_name() == Some(&name));
+            let index = table
+                .indexes
+                .iter()
+                .find(|index| index.constraint_name() == Some(&name));
             let Some(index) = index.filter(|index| index.unique) else {
                 return Err(Report::error(
                     codes::UNDEFINED_OBJECT,
-                    format!("constraint \"{name}\" for table \"{}\" does not exist", table.name),
+                    format!(
+                        "constraint \"{name}\" for table \"{}\" does not exist",
+                        table.name
+                    ),
                 ));
             };
             ConflictArbiter::Index(index.id)
@@ -330,10 +377,17 @@ fn assignments<'a>(
         if out.iter().any(|other| other.column == column) {
             return Err(Report::error(
                 codes::SYNTAX_ERROR,
-                format!("multiple assignments to same column \"{}\"", table.columns[column].name),
+                format!(
+                    "multiple assignments to same column \"{}\"",
+                    table.columns[column].name
+                ),
             ));
         }
-        let value = if is_default(value) { SetValue::Default } else { SetValue::Expr(value) };
+        let value = if is_default(value) {
+            SetValue::Default
+        } else {
+            SetValue::Expr(value)
+        };
         out.push(Assignment { column, value });
         Ok(())
     };
@@ -368,19 +422,35 @@ fn assignments<'a>(
 }
 
 /// Resolves the target of an UPDATE.
-pub fn plan_update<'a>(update: &'a ast::Update, names: Names<'_>) -> Result<UpdateStatement<'a>, Report> {
-    if update.or.is_some() || update.output.is_some() || !update.order_by.is_empty() || update.limit.is_some() {
-        return Err(Report::error(codes::SYNTAX_ERROR, "this form of UPDATE is not PostgreSQL's"));
+pub fn plan_update<'a>(
+    update: &'a ast::Update,
+    names: Names<'_>,
+) -> Result<UpdateStatement<'a>, Report> {
+    if update.or.is_some()
+        || update.output.is_some()
+        || !update.order_by.is_empty()
+        || update.limit.is_some()
+    {
+        return Err(Report::error(
+            codes::SYNTAX_ERROR,
+            "this form of UPDATE is not PostgreSQL's",
+        ));
     }
     if !update.table.joins.is_empty() {
-        return Err(Report::error(codes::SYNTAX_ERROR, "a join cannot be updated; use FROM"));
+        return Err(Report::error(
+            codes::SYNTAX_ERROR,
+            "a join cannot be updated; use FROM",
+        ));
     }
     let (table, alias) = target_of(&update.table.relation, names, "update")?;
     let from = match &update.from {
         None => &[][..],
         Some(UpdateTableFromKind::AfterSet(from)) => from.as_slice(),
         Some(UpdateTableFromKind::BeforeSet(_)) => {
-            return Err(Report::error(codes::SYNTAX_ERROR, "FROM must stand behind SET"));
+            return Err(Report::error(
+                codes::SYNTAX_ERROR,
+                "FROM must stand behind SET",
+            ));
         }
     };
     let assignments = assignments(&table, &update.assignments)?;
@@ -395,20 +465,32 @@ pub fn plan_update<'a>(update: &'a ast::Update, names: Names<'_>) -> Result<Upda
 }
 
 /// Resolves the target of a DELETE.
-pub fn plan_delete<'a>(delete: &'a ast::Delete, names: Names<'_>) -> Result<DeleteStatement<'a>, Report> {
+pub fn plan_delete<'a>(
+    delete: &'a ast::Delete,
+    names: Names<'_>,
+) -> Result<DeleteStatement<'a>, Report> {
     if !delete.tables.is_empty()
         || delete.output.is_some()
         || !delete.order_by.is_empty()
         || delete.limit.is_some()
     {
-        return Err(Report::error(codes::SYNTAX_ERROR, "this form of DELETE is not PostgreSQL's"));
+        return Err(Report::error(
+            codes::SYNTAX_ERROR,
+            "this form of DELETE is not PostgreSQL's",
+        ));
     }
     let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
     let [target] = from.as_slice() else {
-        return Err(Report::error(codes::SYNTAX_ERROR, "DELETE takes one table; use USING for others"));
+        return Err(Report::error(
+            codes::SYNTAX_ERROR,
+            "DELETE takes one table; use USING for others",
+        ));
     };
     if !target.joins.is_empty() {
-        return Err(Report::error(codes::SYNTAX_ERROR, "a join cannot be deleted from; use USING"));
+        return Err(Report::error(
+            codes::SYNTAX_ERROR,
+            "a join cannot be deleted from; use USING",
+        ));
     }
     let (table, alias) = target_of(&target.relation, names, "delete from")?;
     Ok(DeleteStatement {
@@ -426,7 +508,10 @@ fn target_of(
     verb: &str,
 ) -> Result<(Arc<TableDef>, Option<String>), Report> {
     let Some((name, alias)) = plain_table(factor) else {
-        return Err(Report::error(codes::SYNTAX_ERROR, format!("cannot {verb} this")));
+        return Err(Report::error(
+            codes::SYNTAX_ERROR,
+            format!("cannot {verb} this"),
+        ));
     };
     Ok((names.target(name, verb)?, alias))
 }

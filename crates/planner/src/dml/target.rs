@@ -21,12 +21,16 @@ pub struct Names<'a> {
 impl<'a> Names<'a> {
     /// The relation of that name, or 42P01.
     pub fn relation(&self, name: &RelationName) -> Result<Relation, Report> {
-        let found = self.catalog.resolve(self.search_path, name.schema.as_deref(), &name.name);
+        let found = self
+            .catalog
+            .resolve(self.search_path, name.schema.as_deref(), &name.name);
         found.ok_or_else(|| match &name.schema {
-            Some(schema) if self.catalog.schema(schema).is_none() && !is_system(schema) => Report::error(
-                codes::INVALID_SCHEMA_NAME,
-                format!("schema \"{schema}\" does not exist"),
-            ),
+            Some(schema) if self.catalog.schema(schema).is_none() && !is_system(schema) => {
+                Report::error(
+                    codes::INVALID_SCHEMA_NAME,
+                    format!("schema \"{schema}\" does not exist"),
+                )
+            }
             _ => Report::error(
                 codes::UNDEFINED_TABLE,
                 format!("relation \"{name}\" does not exist"),
@@ -37,7 +41,10 @@ impl<'a> Names<'a> {
     /// The table of that name if it is one; for the short path, which leaves errors to others.
     pub fn table_if_any(&self, name: &ObjectName) -> Option<Arc<TableDef>> {
         let name = relation_name(name).ok()?;
-        match self.catalog.resolve(self.search_path, name.schema.as_deref(), &name.name)? {
+        match self
+            .catalog
+            .resolve(self.search_path, name.schema.as_deref(), &name.name)?
+        {
             Relation::Table(table) => Some(table),
             _ => None,
         }
@@ -77,12 +84,19 @@ fn is_system(schema: &str) -> bool {
 
 /// Position of a column by name, or 42703.
 pub(super) fn position(table: &TableDef, name: &str) -> Result<usize, Report> {
-    table.columns.iter().position(|column| column.name == name).ok_or_else(|| {
-        Report::error(
-            codes::UNDEFINED_COLUMN,
-            format!("column \"{name}\" of relation \"{}\" does not exist", table.name),
-        )
-    })
+    table
+        .columns
+        .iter()
+        .position(|column| column.name == name)
+        .ok_or_else(|| {
+            Report::error(
+                codes::UNDEFINED_COLUMN,
+                format!(
+                    "column \"{name}\" of relation \"{}\" does not exist",
+                    table.name
+                ),
+            )
+        })
 }
 
 /// Position of the column that an assignment names.
@@ -90,17 +104,26 @@ pub(super) fn assigned(table: &TableDef, name: &ObjectName) -> Result<usize, Rep
     match name.0.as_slice() {
         [part] => match part.as_ident() {
             Some(ident) => position(table, &folded(ident)),
-            None => Err(Report::error(codes::SYNTAX_ERROR, format!("{name} is not a column"))),
+            None => Err(Report::error(
+                codes::SYNTAX_ERROR,
+                format!("{name} is not a column"),
+            )),
         },
         [first, ..] => {
             let first = first.as_ident().map(folded).unwrap_or_default();
             Err(Report::error(
                 codes::UNDEFINED_COLUMN,
-                format!("column \"{first}\" of relation \"{}\" does not exist", table.name),
+                format!(
+                    "column \"{first}\" of relation \"{}\" does not exist",
+                    table.name
+                ),
             )
             .with_hint("SET target columns cannot be qualified with the relation name."))
         }
-        [] => Err(Report::error(codes::SYNTAX_ERROR, "a column name is missing")),
+        [] => Err(Report::error(
+            codes::SYNTAX_ERROR,
+            "a column name is missing",
+        )),
     }
 }
 

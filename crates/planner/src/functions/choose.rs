@@ -204,7 +204,8 @@ fn candidate<'a, T: Choice, O>(
             return None;
         }
         if same_base(sql_type, &wanted) && *sql_type != SqlType::Unknown {
-            exact += 1;
+            // What takes anything is no match for what takes this.
+            exact += usize::from(*argument_at(i)? != Argument::Any);
             types.push(sql_type.clone());
         } else {
             types.push(wanted);

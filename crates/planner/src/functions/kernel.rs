@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility,
+    TypeSignature, Volatility,
 };
 use tessera_types::SqlType;
 
@@ -32,7 +32,11 @@ pub(super) fn udf_of(overload: &ScalarOverload, kernel: Kernel) -> Arc<ScalarUDF
         identity: format!("{}{:?}", overload.name, overload.arguments),
         arguments: overload.arguments.clone(),
         returns: overload.returns.clone(),
-        signature: Signature::variadic_any(overload.volatility),
+        // Any number of arguments: the binder has chosen and cast them. `VariadicAny` alone means one or more.
+        signature: Signature::one_of(
+            vec![TypeSignature::VariadicAny, TypeSignature::Nullary],
+            overload.volatility,
+        ),
         kernel,
     }))
 }

@@ -368,7 +368,15 @@ impl<'a> Reader<'a> {
                 let values = SettingValue::Default;
                 return Ok(setting("timezone".to_owned(), values, local));
             }
-            self.keyword("INTERVAL");
+            if self.keyword("INTERVAL") {
+                let offset = self.string()?;
+                if self.keyword("HOUR") {
+                    self.expect("TO")?;
+                    self.expect("MINUTE")?;
+                }
+                let values = SettingValue::Values(vec![format!("INTERVAL '{offset}'")]);
+                return Ok(setting("timezone".to_owned(), values, local));
+            }
             return self.set_value("timezone".to_owned(), local);
         }
         if self.keyword("NAMES") {

@@ -27,10 +27,17 @@ pub(super) fn mend(tokens: &[TokenWithSpan]) -> Option<Removed> {
                 && (is_word(&window[1], "system") || is_word(&window[1], "user"))
                 && is_word(&window[2], "value")
         })?;
-        let overriding = if is_word(&tokens[at + 1], "system") { "system" } else { "user" };
+        let overriding = if is_word(&tokens[at + 1], "system") {
+            "system"
+        } else {
+            "user"
+        };
         let mut left = tokens.to_vec();
         left.drain(at..at + 3);
-        return Some(Removed { tokens: left, overriding: Some(overriding) });
+        return Some(Removed {
+            tokens: left,
+            overriding: Some(overriding),
+        });
     }
     if is_word(first, "copy") {
         let mut left = tokens.to_vec();
@@ -49,7 +56,10 @@ pub(super) fn mend(tokens: &[TokenWithSpan]) -> Option<Removed> {
             left[at].token = Token::make_keyword(replacement);
             is_changed = true;
         }
-        return is_changed.then_some(Removed { tokens: left, overriding: None });
+        return is_changed.then_some(Removed {
+            tokens: left,
+            overriding: None,
+        });
     }
     None
 }
@@ -57,7 +67,9 @@ pub(super) fn mend(tokens: &[TokenWithSpan]) -> Option<Removed> {
 impl Removed {
     /// Puts into the statement what was taken out of its tokens.
     pub(super) fn restore(&self, statement: &mut Statement) {
-        let (Some(kind), Some(insert)) = (self.overriding, insert_of(statement)) else { return };
+        let (Some(kind), Some(insert)) = (self.overriding, insert_of(statement)) else {
+            return;
+        };
         insert.settings = Some(vec![Setting {
             key: Ident::new(OVERRIDING),
             value: Expr::Identifier(Ident::new(kind)),
@@ -90,13 +102,20 @@ mod tests {
     #[test]
     fn overriding_reaches_the_statement() {
         for (sql, expected) in [
-            ("INSERT INTO t (a) OVERRIDING SYSTEM VALUE VALUES (1)", Some("system")),
+            (
+                "INSERT INTO t (a) OVERRIDING SYSTEM VALUE VALUES (1)",
+                Some("system"),
+            ),
             ("insert into t overriding user value select 1", Some("user")),
             ("INSERT INTO t (overriding) VALUES (1)", None),
         ] {
             let parsed = crate::parse(sql).expect(sql).remove(0);
-            let Statement::Write(write) = parsed.statement else { panic!("{sql} writes") };
-            let ast::Statement::Insert(insert) = &*write else { panic!("{sql} inserts") };
+            let Statement::Write(write) = parsed.statement else {
+                panic!("{sql} writes")
+            };
+            let ast::Statement::Insert(insert) = &*write else {
+                panic!("{sql} inserts")
+            };
             let found = insert.settings.as_ref().map(|settings| {
                 assert_eq!(settings[0].key.value, OVERRIDING);
                 settings[0].value.to_string()

@@ -76,7 +76,9 @@ pub fn choose(wanted: &Wanted<'_>) -> Option<Access> {
     }
     let mut best: Option<(usize, Access)> = None;
     for index in &wanted.table.indexes {
-        let Some((score, access)) = path_by(wanted, index, &conditions) else { continue };
+        let Some((score, access)) = path_by(wanted, index, &conditions) else {
+            continue;
+        };
         // The primary key comes first and wins a tie: it needs no second read.
         if best.as_ref().is_none_or(|(so_far, _)| score > *so_far) {
             best = Some((score, access));
@@ -92,10 +94,18 @@ fn collect<'a>(filter: &'a Scalar, conditions: &mut Vec<Condition<'a>>) {
             let fixed = |scalar: &Scalar| scalar.is_row_free() && !scalar.is_volatile();
             match (&node.left, &node.right) {
                 (Scalar::Column(column), value) if fixed(value) => {
-                    conditions.push(Condition { column: *column, op: node.op, value });
+                    conditions.push(Condition {
+                        column: *column,
+                        op: node.op,
+                        value,
+                    });
                 }
                 (value, Scalar::Column(column)) if fixed(value) => {
-                    conditions.push(Condition { column: *column, op: node.op.flipped(), value });
+                    conditions.push(Condition {
+                        column: *column,
+                        op: node.op.flipped(),
+                        value,
+                    });
                 }
                 _ => {}
             }
@@ -117,13 +127,21 @@ fn path_by(
     let mut equal = Vec::new();
     for part in &index.columns {
         let column = table.position(part.column)?;
-        let found = conditions.iter().find(|c| c.column == column && c.op == CompareOp::Eq);
+        let found = conditions
+            .iter()
+            .find(|c| c.column == column && c.op == CompareOp::Eq);
         let Some(found) = found else { break };
         equal.push(key_value(column, found.value));
     }
     if equal.len() == index.columns.len() && index.unique {
         let score = 1_000 + equal.len();
-        return Some((score, Access::Point { index: index.id, key: equal }));
+        return Some((
+            score,
+            Access::Point {
+                index: index.id,
+                key: equal,
+            },
+        ));
     }
     let (mut lower, mut upper) = (None, None);
     if let Some(next) = index.columns.get(equal.len()) {
@@ -148,17 +166,31 @@ fn path_by(
     let bounds = usize::from(lower.is_some()) + usize::from(upper.is_some());
     // One open end is short only when few rows are wanted.
     let is_short = !equal.is_empty() || bounds == 2 || wanted.limited;
-    if !is_short || (equal.is_empty() && bounds == 0 && wanted.order.is_empty() && wanted.filter.is_some()) {
+    if !is_short
+        || (equal.is_empty() && bounds == 0 && wanted.order.is_empty() && wanted.filter.is_some())
+    {
         return None;
     }
     let score = equal.len() * 10 + bounds * 4 + usize::from(!wanted.order.is_empty());
-    Some((score, Access::Range { index: index.id, equal, lower, upper, reverse }))
+    Some((
+        score,
+        Access::Range {
+            index: index.id,
+            equal,
+            lower,
+            upper,
+            reverse,
+        },
+    ))
 }
 
 /// Whether the index, behind `skip` fixed columns, gives the wanted order: forward, backward, or
 /// not at all.
 fn direction(wanted: &Wanted<'_>, index: &IndexDef, skip: usize) -> Option<bool> {
-    let fixed: Vec<u16> = index.columns[..skip].iter().map(|part| part.column).collect();
+    let fixed: Vec<u16> = index.columns[..skip]
+        .iter()
+        .map(|part| part.column)
+        .collect();
     let mut rest = index.columns[skip..].iter();
     let mut reverse: Option<bool> = None;
     for &(column, descending, nulls_first) in wanted.order {

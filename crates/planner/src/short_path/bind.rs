@@ -52,7 +52,11 @@ pub struct Typed {
 
 /// The folded form of an identifier: as written when quoted, else lower case.
 pub fn folded(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+    if ident.quote_style.is_some() {
+        ident.value.clone()
+    } else {
+        ident.value.to_lowercase()
+    }
 }
 
 /// One relation whose columns an expression may name.
@@ -84,16 +88,29 @@ pub struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// A scope without columns: defaults, VALUES.
     pub fn empty() -> Scope<'a> {
-        Scope { relations: Vec::new(), sequences: None }
+        Scope {
+            relations: Vec::new(),
+            sequences: None,
+        }
     }
 
     /// The columns of one table under its alias.
     pub fn table(table: &'a TableDef, alias: Option<String>) -> Scope<'a> {
-        let schema = if alias.is_none() { Some(table.schema.to_string()) } else { None };
+        let schema = if alias.is_none() {
+            Some(table.schema.to_string())
+        } else {
+            None
+        };
         let name = alias.unwrap_or_else(|| table.name.to_string());
         let columns = &table.columns;
         Scope {
-            relations: vec![ScopeRelation { name, schema, columns, offset: 0, qualified_only: false }],
+            relations: vec![ScopeRelation {
+                name,
+                schema,
+                columns,
+                offset: 0,
+                qualified_only: false,
+            }],
             sequences: None,
         }
     }
@@ -101,7 +118,11 @@ impl<'a> Scope<'a> {
     /// Adds a relation behind the others.
     #[must_use]
     pub fn with(mut self, name: &str, columns: &'a [ColumnDef]) -> Scope<'a> {
-        let offset = self.relations.iter().map(|relation| relation.columns.len()).sum();
+        let offset = self
+            .relations
+            .iter()
+            .map(|relation| relation.columns.len())
+            .sum();
         self.relations.push(ScopeRelation {
             name: name.to_owned(),
             schema: None,
@@ -157,7 +178,9 @@ pub struct ParamTypes {
 impl ParamTypes {
     /// Starts with what the client declared.
     pub fn new(declared: &[Option<SqlType>]) -> ParamTypes {
-        ParamTypes { types: declared.to_vec() }
+        ParamTypes {
+            types: declared.to_vec(),
+        }
     }
 
     /// All types, or `None` when one is still open.
@@ -171,7 +194,9 @@ impl ParamTypes {
     }
 
     fn bind(&mut self, placeholder: &str, expected: Option<&SqlType>) -> Bound<Typed> {
-        let number = placeholder.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
+        let number = placeholder
+            .strip_prefix('$')
+            .and_then(|n| n.parse::<usize>().ok());
         let Some(index) = number.and_then(|n| n.checked_sub(1)) else {
             return Err(Unbound::Unsupported);
         };
@@ -192,7 +217,10 @@ impl ParamTypes {
             }
             (None, None) => return Err(Unbound::Unsupported),
         };
-        Ok(Typed { scalar: Scalar::Param(index), sql_type })
+        Ok(Typed {
+            scalar: Scalar::Param(index),
+            sql_type,
+        })
     }
 }
 
@@ -208,7 +236,11 @@ pub struct Binder<'a> {
 impl<'a> Binder<'a> {
     /// A binder over `scope`.
     pub fn new(scope: Scope<'a>, params: &'a mut ParamTypes) -> Binder<'a> {
-        Binder { scope, params, depth: 0 }
+        Binder {
+            scope,
+            params,
+            depth: 0,
+        }
     }
 
     /// Binds an expression; `expected` types parameters and quoted literals.
@@ -257,9 +289,18 @@ impl<'a> Binder<'a> {
                 };
                 literal_of_text(text, &to)
             }
-            Expr::Cast { kind, expr, data_type, array, format } => {
+            Expr::Cast {
+                kind,
+                expr,
+                data_type,
+                array,
+                format,
+            } => {
                 use sqlparser::ast::CastKind;
-                if *array || format.is_some() || !matches!(kind, CastKind::Cast | CastKind::DoubleColon) {
+                if *array
+                    || format.is_some()
+                    || !matches!(kind, CastKind::Cast | CastKind::DoubleColon)
+                {
                     return Err(Unbound::Unsupported);
                 }
                 let to = sql_type_of(data_type)?;
@@ -277,22 +318,63 @@ impl<'a> Binder<'a> {
             Expr::IsNotUnknown(input) => self.bind_truth(input, None, true),
             Expr::IsDistinctFrom(left, right) => self.bind_distinct(left, right, false),
             Expr::IsNotDistinctFrom(left, right) => self.bind_distinct(left, right, true),
-            Expr::Between { expr, negated, low, high } => {
+            Expr::Between {
+                expr,
+                negated,
+                low,
+                high,
+            } => {
                 let lower = self.bind_compare(expr, CompareOp::GtEq, low)?;
                 let upper = self.bind_compare(expr, CompareOp::LtEq, high)?;
                 let both = Scalar::And(vec![lower.scalar, upper.scalar]);
-                Ok(boolean(if *negated { Scalar::Not(Box::new(both)) } else { both }))
+                Ok(boolean(if *negated {
+                    Scalar::Not(Box::new(both))
+                } else {
+                    both
+                }))
             }
-            Expr::InList { expr, list, negated } => self.bind_in_list(expr, list, *negated),
-            Expr::Like { negated, any: false, expr, pattern, escape_char } => {
-                self.bind_like(expr, pattern, escape_char.as_ref().map(|e| &e.value), false, *negated)
-            }
-            Expr::ILike { negated, any: false, expr, pattern, escape_char } => {
-                self.bind_like(expr, pattern, escape_char.as_ref().map(|e| &e.value), true, *negated)
-            }
-            Expr::Case { operand, conditions, else_result, .. } => {
-                self.bind_case(operand.as_deref(), conditions, else_result.as_deref(), expected)
-            }
+            Expr::InList {
+                expr,
+                list,
+                negated,
+            } => self.bind_in_list(expr, list, *negated),
+            Expr::Like {
+                negated,
+                any: false,
+                expr,
+                pattern,
+                escape_char,
+            } => self.bind_like(
+                expr,
+                pattern,
+                escape_char.as_ref().map(|e| &e.value),
+                false,
+                *negated,
+            ),
+            Expr::ILike {
+                negated,
+                any: false,
+                expr,
+                pattern,
+                escape_char,
+            } => self.bind_like(
+                expr,
+                pattern,
+                escape_char.as_ref().map(|e| &e.value),
+                true,
+                *negated,
+            ),
+            Expr::Case {
+                operand,
+                conditions,
+                else_result,
+                ..
+            } => self.bind_case(
+                operand.as_deref(),
+                conditions,
+                else_result.as_deref(),
+                expected,
+            ),
             Expr::Function(function) => self.bind_function(function, expected),
             _ => Err(Unbound::Unsupported),
         }
@@ -306,7 +388,10 @@ impl<'a> Binder<'a> {
                 return literal_of_text(text, &to);
             }
             if matches!(value.value, AstValue::Null) {
-                return Ok(Typed { scalar: Scalar::Literal(Value::Null), sql_type: to });
+                return Ok(Typed {
+                    scalar: Scalar::Literal(Value::Null),
+                    sql_type: to,
+                });
             }
         }
         let typed = self.bind(expr, Some(&to))?;
@@ -316,11 +401,24 @@ impl<'a> Binder<'a> {
         if !castable(&typed.sql_type, &to) {
             return Err(Unbound::Unsupported);
         }
-        let cast = Cast { input: typed.scalar, from: typed.sql_type, to: to.clone(), explicit: true };
-        Ok(Typed { scalar: Scalar::Cast(Box::new(cast)), sql_type: to })
+        let cast = Cast {
+            input: typed.scalar,
+            from: typed.sql_type,
+            to: to.clone(),
+            explicit: true,
+        };
+        Ok(Typed {
+            scalar: Scalar::Cast(Box::new(cast)),
+            sql_type: to,
+        })
     }
 
-    fn bind_unary(&mut self, op: UnaryOperator, expr: &Expr, expected: Option<&SqlType>) -> Bound<Typed> {
+    fn bind_unary(
+        &mut self,
+        op: UnaryOperator,
+        expr: &Expr,
+        expected: Option<&SqlType>,
+    ) -> Bound<Typed> {
         match op {
             UnaryOperator::Not => Ok(boolean(Scalar::Not(Box::new(self.bind_boolean(expr)?)))),
             UnaryOperator::Plus | UnaryOperator::Minus => {
@@ -336,7 +434,10 @@ impl<'a> Binder<'a> {
                     Scalar::Literal(value) => Scalar::Literal(negated_literal(value)?),
                     other => Scalar::Negate(Box::new(other), kind),
                 };
-                Ok(Typed { scalar, sql_type: typed.sql_type })
+                Ok(Typed {
+                    scalar,
+                    sql_type: typed.sql_type,
+                })
             }
             _ => Err(Unbound::Unsupported),
         }
@@ -357,7 +458,11 @@ impl<'a> Binder<'a> {
                     parts.push(self.bind_boolean(part)?);
                 }
                 let is_and = matches!(op, BinaryOperator::And);
-                return Ok(boolean(if is_and { Scalar::And(parts) } else { Scalar::Or(parts) }));
+                return Ok(boolean(if is_and {
+                    Scalar::And(parts)
+                } else {
+                    Scalar::Or(parts)
+                }));
             }
             BinaryOperator::Eq => return self.bind_compare(left, CompareOp::Eq, right),
             BinaryOperator::NotEq => return self.bind_compare(left, CompareOp::NotEq, right),
@@ -375,8 +480,10 @@ impl<'a> Binder<'a> {
         };
         let expected = expected.filter(|ty| NumberKind::of(ty).is_some());
         let (left, right) = self.bind_pair(left, right, expected)?;
-        let (Some(a), Some(b)) = (NumberKind::of(&left.sql_type), NumberKind::of(&right.sql_type))
-        else {
+        let (Some(a), Some(b)) = (
+            NumberKind::of(&left.sql_type),
+            NumberKind::of(&right.sql_type),
+        ) else {
             return Err(Unbound::Unsupported);
         };
         let kind = a.common(b);
@@ -385,7 +492,9 @@ impl<'a> Binder<'a> {
         if kind == NumberKind::Numeric && !exact {
             return Err(Unbound::Unsupported);
         }
-        if matches!(kind, NumberKind::Real | NumberKind::Double) && arithmetic == ArithmeticOp::Modulo {
+        if matches!(kind, NumberKind::Real | NumberKind::Double)
+            && arithmetic == ArithmeticOp::Modulo
+        {
             return Err(Unbound::Unsupported);
         }
         let sql_type = kind.sql_type();
@@ -395,11 +504,19 @@ impl<'a> Binder<'a> {
             left: implicit_cast(left, &sql_type),
             right: implicit_cast(right, &sql_type),
         };
-        Ok(Typed { scalar: Scalar::Arithmetic(Box::new(node)), sql_type })
+        Ok(Typed {
+            scalar: Scalar::Arithmetic(Box::new(node)),
+            sql_type,
+        })
     }
 
     /// Binds two operands so that a parameter or quoted literal takes the other one's type.
-    fn bind_pair(&mut self, left: &Expr, right: &Expr, expected: Option<&SqlType>) -> Bound<(Typed, Typed)> {
+    pub(super) fn bind_pair(
+        &mut self,
+        left: &Expr,
+        right: &Expr,
+        expected: Option<&SqlType>,
+    ) -> Bound<(Typed, Typed)> {
         if is_open(left) && !is_open(right) {
             let right = self.bind(right, None)?;
             let left = self.bind(left, Some(&right.sql_type))?;
@@ -413,7 +530,12 @@ impl<'a> Binder<'a> {
     fn bind_compare(&mut self, left: &Expr, op: CompareOp, right: &Expr) -> Bound<Typed> {
         let (left, right) = self.bind_pair(left, right, None)?;
         let (left, right, blank_padded) = comparable(left, right)?;
-        Ok(boolean(Scalar::Compare(Box::new(Compare { op, blank_padded, left, right }))))
+        Ok(boolean(Scalar::Compare(Box::new(Compare {
+            op,
+            blank_padded,
+            left,
+            right,
+        }))))
     }
 
     fn bind_is_null(&mut self, input: &Expr, negated: bool) -> Bound<Typed> {
@@ -423,7 +545,11 @@ impl<'a> Binder<'a> {
 
     fn bind_truth(&mut self, input: &Expr, truth: Option<bool>, negated: bool) -> Bound<Typed> {
         let input = Box::new(self.bind_boolean(input)?);
-        Ok(boolean(Scalar::IsTruth { input, truth, negated }))
+        Ok(boolean(Scalar::IsTruth {
+            input,
+            truth,
+            negated,
+        }))
     }
 
     fn bind_distinct(&mut self, left: &Expr, right: &Expr, negated: bool) -> Bound<Typed> {
@@ -432,7 +558,11 @@ impl<'a> Binder<'a> {
         if blank_padded {
             return Err(Unbound::Unsupported);
         }
-        Ok(boolean(Scalar::IsDistinct { left: Box::new(left), right: Box::new(right), negated }))
+        Ok(boolean(Scalar::IsDistinct {
+            left: Box::new(left),
+            right: Box::new(right),
+            negated,
+        }))
     }
 
     fn bind_in_list(&mut self, input: &Expr, list: &[Expr], negated: bool) -> Bound<Typed> {
@@ -445,7 +575,10 @@ impl<'a> Binder<'a> {
             let item = self.bind(item, Some(&input.sql_type))?;
             // One type for all, so that the operand is not cast per element.
             if item.sql_type.base() != input.sql_type.base() {
-                let (a, b) = (NumberKind::of(&item.sql_type), NumberKind::of(&input.sql_type));
+                let (a, b) = (
+                    NumberKind::of(&item.sql_type),
+                    NumberKind::of(&input.sql_type),
+                );
                 let narrows = matches!((a, b), (Some(a), Some(b)) if a.common(b) != b);
                 if a.is_none() || b.is_none() || narrows {
                     return Err(Unbound::Unsupported);
@@ -459,7 +592,11 @@ impl<'a> Binder<'a> {
         if !is_ordered(&input.sql_type) || matches!(input.sql_type, SqlType::Char(_)) {
             return Err(Unbound::Unsupported);
         }
-        Ok(boolean(Scalar::InList { input: Box::new(input.scalar), list: items, negated }))
+        Ok(boolean(Scalar::InList {
+            input: Box::new(input.scalar),
+            list: items,
+            negated,
+        }))
     }
 
     fn bind_concat(&mut self, left: &Expr, right: &Expr) -> Bound<Typed> {
@@ -470,7 +607,10 @@ impl<'a> Binder<'a> {
             return Err(Unbound::Unsupported);
         }
         let scalar = Scalar::Call(Function::Concat, vec![left.scalar, right.scalar]);
-        Ok(Typed { scalar, sql_type: SqlType::Text })
+        Ok(Typed {
+            scalar,
+            sql_type: SqlType::Text,
+        })
     }
 
     fn bind_like(
@@ -490,7 +630,9 @@ impl<'a> Binder<'a> {
         let escape = match escape {
             None => Some('\\'),
             Some(value) => {
-                let Some(text) = string_of(value) else { return Err(Unbound::Unsupported) };
+                let Some(text) = string_of(value) else {
+                    return Err(Unbound::Unsupported);
+                };
                 let mut chars = text.chars();
                 let first = chars.next();
                 if chars.next().is_some() {
@@ -500,7 +642,13 @@ impl<'a> Binder<'a> {
             }
         };
         let (input, pattern) = (input.scalar, pattern.scalar);
-        Ok(boolean(Scalar::Like(Box::new(Like { input, pattern, escape, case_insensitive, negated }))))
+        Ok(boolean(Scalar::Like(Box::new(Like {
+            input,
+            pattern,
+            escape,
+            case_insensitive,
+            negated,
+        }))))
     }
 
     fn bind_case(
@@ -514,7 +662,10 @@ impl<'a> Binder<'a> {
         let mut results = Vec::with_capacity(conditions.len() + 1);
         for when in conditions {
             let condition = match operand {
-                Some(operand) => self.bind_compare(operand, CompareOp::Eq, &when.condition)?.scalar,
+                Some(operand) => {
+                    self.bind_compare(operand, CompareOp::Eq, &when.condition)?
+                        .scalar
+                }
                 None => self.bind_boolean(&when.condition)?,
             };
             whens.push(condition);
@@ -529,245 +680,25 @@ impl<'a> Binder<'a> {
             None => Scalar::Literal(Value::Null),
         };
         let whens = whens.into_iter().zip(results).collect();
-        Ok(Typed { scalar: Scalar::Case { whens, otherwise: Box::new(otherwise) }, sql_type })
-    }
-
-    fn bind_function(&mut self, function: &AstFunction, expected: Option<&SqlType>) -> Bound<Typed> {
-        if function.over.is_some()
-            || function.filter.is_some()
-            || function.null_treatment.is_some()
-            || !function.within_group.is_empty()
-            || !matches!(function.parameters, FunctionArguments::None)
-        {
-            return Err(Unbound::Unsupported);
-        }
-        let name = function_name(function).ok_or(Unbound::Unsupported)?;
-        let args = plain_arguments(function).ok_or(Unbound::Unsupported)?;
-        let call = |function, args, sql_type| {
-            Ok(Typed { scalar: Scalar::Call(function, args), sql_type })
-        };
-        match (name.as_str(), args.as_slice()) {
-            ("now" | "current_timestamp" | "transaction_timestamp", []) => {
-                call(Function::Now, Vec::new(), SqlType::TimestampTz)
-            }
-            ("clock_timestamp", []) => call(Function::ClockTimestamp, Vec::new(), SqlType::TimestampTz),
-            ("current_date", []) => call(Function::CurrentDate, Vec::new(), SqlType::Date),
-            ("localtimestamp", []) => call(Function::LocalTimestamp, Vec::new(), SqlType::Timestamp),
-            ("gen_random_uuid", []) => call(Function::GenRandomUuid, Vec::new(), SqlType::Uuid),
-            ("current_user" | "session_user" | "user", []) => {
-                call(Function::CurrentUser, Vec::new(), SqlType::Name)
-            }
-            ("nextval", [sequence]) => {
-                let Some(lookup) = self.scope.sequences else { return Err(Unbound::Unsupported) };
-                let text = sequence_text(sequence).ok_or(Unbound::Unsupported)?;
-                let oid = lookup(text).ok_or(Unbound::Unsupported)?;
-                call(Function::NextVal, vec![Scalar::Literal(Value::Oid(oid))], SqlType::BigInt)
-            }
-            ("coalesce" | "greatest" | "least", [_, ..]) => {
-                let function = match name.as_str() {
-                    "coalesce" => Function::Coalesce,
-                    "greatest" => Function::Greatest,
-                    _ => Function::Least,
-                };
-                let mut bound = Vec::with_capacity(args.len());
-                let first = args.iter().position(|arg| !is_open(arg));
-                let known = match first {
-                    Some(at) => Some(self.bind(args[at], expected)?.sql_type),
-                    None => expected.cloned(),
-                };
-                for arg in &args {
-                    bound.push(self.bind(arg, known.as_ref())?);
-                }
-                let (bound, sql_type) = same_type(bound)?;
-                if function != Function::Coalesce && !is_ordered(&sql_type) {
-                    return Err(Unbound::Unsupported);
-                }
-                call(function, bound, sql_type)
-            }
-            ("nullif", [left, right]) => {
-                let (left, right) = self.bind_pair(left, right, expected)?;
-                let sql_type = left.sql_type.clone();
-                if sql_type.base() != right.sql_type.base()
-                    || !is_ordered(&sql_type)
-                    || matches!(sql_type, SqlType::Char(_))
-                {
-                    return Err(Unbound::Unsupported);
-                }
-                call(Function::NullIf, vec![left.scalar, right.scalar], sql_type)
-            }
-            ("abs", [arg]) => {
-                let arg = self.bind(arg, expected)?;
-                NumberKind::of(&arg.sql_type).ok_or(Unbound::Unsupported)?;
-                let sql_type = arg.sql_type.base();
-                call(Function::Abs, vec![arg.scalar], sql_type)
-            }
-            ("lower" | "upper" | "length" | "char_length" | "character_length" | "octet_length", [arg]) => {
-                let arg = self.bind(arg, Some(&SqlType::Text))?;
-                if !matches!(arg.sql_type, SqlType::Text | SqlType::Varchar(_)) {
-                    return Err(Unbound::Unsupported);
-                }
-                let (function, sql_type) = match name.as_str() {
-                    "lower" => (Function::Lower, SqlType::Text),
-                    "upper" => (Function::Upper, SqlType::Text),
-                    "octet_length" => (Function::OctetLength, SqlType::Integer),
-                    _ => (Function::Length, SqlType::Integer),
-                };
-                call(function, vec![arg.scalar], sql_type)
-            }
-            _ => Err(Unbound::Unsupported),
-        }
-    }
-}
-
-/// Brings an expression to a column's type by the assignment rules; identity when it has it.
-pub fn assignment_cast(typed: Typed, target: &SqlType) -> Bound<Scalar> {
-    if typed.sql_type == *target && !has_modifier(target) {
-        return Ok(typed.scalar);
-    }
-    if matches!(typed.scalar, Scalar::Literal(Value::Null)) {
-        return Ok(typed.scalar);
-    }
-    if !assignable(&typed.sql_type, target) {
-        return Err(Unbound::Unsupported);
-    }
-    Ok(Scalar::Cast(Box::new(Cast {
-        input: typed.scalar,
-        from: typed.sql_type,
-        to: target.clone(),
-        explicit: false,
-    })))
-}
-
-/// True when two values of the type are compared as `Value::cmp_sql` does.
-pub fn is_ordered(ty: &SqlType) -> bool {
-    use SqlType::{
-        BigInt, Boolean, Bytea, Char, Date, Double, Integer, Interval, Name, Numeric, Oid, Real,
-        SmallInt, Text, Time, Timestamp, TimestampTz, Uuid, Varchar,
-    };
-    matches!(
-        ty,
-        Boolean | SmallInt | Integer | BigInt | Real | Double | Numeric(_) | Text | Varchar(_)
-            | Char(_) | Bytea | Date | Time | Timestamp | TimestampTz | Interval | Uuid | Oid | Name
-    )
-}
-
-fn has_modifier(ty: &SqlType) -> bool {
-    matches!(ty, SqlType::Varchar(Some(_)) | SqlType::Char(_) | SqlType::Numeric(Some(_)))
-}
-
-fn is_text(ty: &SqlType) -> bool {
-    matches!(ty, SqlType::Text | SqlType::Varchar(_) | SqlType::Name)
-}
-
-/// Explicit casts that the short path does itself: all that need no catalog.
-fn castable(from: &SqlType, to: &SqlType) -> bool {
-    let plain = |ty: &SqlType| is_ordered(ty) && !matches!(ty, SqlType::Oid | SqlType::Name);
-    plain(from) && plain(to) && coerce::exists(from, to, CastKind::Explicit)
-}
-
-/// Assignment casts that the short path does itself.
-fn assignable(from: &SqlType, to: &SqlType) -> bool {
-    from.base() == to.base()
-        || matches!(from, SqlType::Unknown)
-        || coerce::exists(from, to, CastKind::Assignment)
-}
-
-fn implicit_cast(typed: Typed, to: &SqlType) -> Scalar {
-    if typed.sql_type.base() == to.base() {
-        return typed.scalar;
-    }
-    if let Scalar::Literal(value) = &typed.scalar {
-        if let Some(value) = widened(value, to) {
-            return Scalar::Literal(value);
-        }
-    }
-    Scalar::Cast(Box::new(Cast {
-        input: typed.scalar,
-        from: typed.sql_type,
-        to: to.clone(),
-        explicit: true,
-    }))
-}
-
-/// An integer constant in a wider integer type.
-fn widened(value: &Value, to: &SqlType) -> Option<Value> {
-    let number = match value {
-        Value::Null => return Some(Value::Null),
-        Value::SmallInt(n) => i64::from(*n),
-        Value::Integer(n) => i64::from(*n),
-        Value::BigInt(n) => *n,
-        _ => return None,
-    };
-    match to {
-        SqlType::SmallInt => i16::try_from(number).ok().map(Value::SmallInt),
-        SqlType::Integer => i32::try_from(number).ok().map(Value::Integer),
-        SqlType::BigInt => Some(Value::BigInt(number)),
-        _ => None,
-    }
-}
-
-/// Two operands in one type, and whether blanks at the end count.
-fn comparable(left: Typed, right: Typed) -> Bound<(Scalar, Scalar, bool)> {
-    if matches!(left.scalar, Scalar::Literal(Value::Null))
-        || matches!(right.scalar, Scalar::Literal(Value::Null))
-    {
-        return Ok((left.scalar, right.scalar, false));
-    }
-    if let (Some(a), Some(b)) = (NumberKind::of(&left.sql_type), NumberKind::of(&right.sql_type)) {
-        let both_integers = a <= NumberKind::BigInt && b <= NumberKind::BigInt;
-        if a == b || both_integers {
-            // Integers of any width compare as they are.
-            return Ok((left.scalar, right.scalar, false));
-        }
-        let sql_type = a.common(b).sql_type();
-        return Ok((implicit_cast(left, &sql_type), implicit_cast(right, &sql_type), false));
-    }
-    if is_text(&left.sql_type) && is_text(&right.sql_type) {
-        return Ok((left.scalar, right.scalar, false));
-    }
-    if let (SqlType::Char(_), SqlType::Char(_)) = (&left.sql_type, &right.sql_type) {
-        return Ok((left.scalar, right.scalar, true));
-    }
-    if left.sql_type == right.sql_type && is_ordered(&left.sql_type) {
-        return Ok((left.scalar, right.scalar, false));
-    }
-    Err(Unbound::Unsupported)
-}
-
-/// Results of CASE, COALESCE: all of one type after promotion.
-fn same_type(list: Vec<Typed>) -> Bound<(Vec<Scalar>, SqlType)> {
-    let is_null = |typed: &Typed| matches!(typed.scalar, Scalar::Literal(Value::Null));
-    let mut common: Option<SqlType> = None;
-    for typed in list.iter().filter(|typed| !is_null(typed)) {
-        common = Some(match common {
-            None => typed.sql_type.clone(),
-            Some(so_far) if so_far == typed.sql_type => so_far,
-            Some(so_far) => match (NumberKind::of(&so_far), NumberKind::of(&typed.sql_type)) {
-                (Some(a), Some(b)) => a.common(b).sql_type(),
-                _ if is_text(&so_far) && is_text(&typed.sql_type) => SqlType::Text,
-                _ => return Err(Unbound::Unsupported),
+        Ok(Typed {
+            scalar: Scalar::Case {
+                whens,
+                otherwise: Box::new(otherwise),
             },
-        });
-    }
-    let Some(sql_type) = common else { return Err(Unbound::Unsupported) };
-    let scalars = list
-        .into_iter()
-        .map(|typed| {
-            if is_null(&typed) || (is_text(&typed.sql_type) && is_text(&sql_type)) {
-                typed.scalar
-            } else {
-                implicit_cast(typed, &sql_type)
-            }
+            sql_type,
         })
-        .collect();
-    Ok((scalars, sql_type))
+    }
+
 }
 
-fn boolean(scalar: Scalar) -> Typed {
-    Typed { scalar, sql_type: SqlType::Boolean }
+pub(super) fn boolean(scalar: Scalar) -> Typed {
+    Typed {
+        scalar,
+        sql_type: SqlType::Boolean,
+    }
 }
 
-fn strip_nested(mut expr: &Expr) -> &Expr {
+pub(super) fn strip_nested(mut expr: &Expr) -> &Expr {
     while let Expr::Nested(inner) = expr {
         expr = inner;
     }
@@ -775,7 +706,7 @@ fn strip_nested(mut expr: &Expr) -> &Expr {
 }
 
 /// A parameter, NULL or quoted literal: its type comes from its surroundings.
-fn is_open(expr: &Expr) -> bool {
+pub(super) fn is_open(expr: &Expr) -> bool {
     match strip_nested(expr) {
         Expr::Value(value) => {
             matches!(value.value, AstValue::Placeholder(_) | AstValue::Null)
@@ -801,168 +732,3 @@ fn chain<'e>(whole: &'e Expr, wanted: &BinaryOperator) -> Vec<&'e Expr> {
     parts
 }
 
-/// The conjuncts of a WHERE clause.
-pub fn conjuncts(expr: &Expr) -> Vec<&Expr> {
-    let mut out = Vec::new();
-    let mut todo = vec![expr];
-    while let Some(expr) = todo.pop() {
-        match expr {
-            Expr::Nested(inner) => todo.push(inner),
-            Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
-                todo.push(right);
-                todo.push(left);
-            }
-            other => out.push(other),
-        }
-    }
-    out
-}
-
-/// Text of a character literal.
-pub fn string_of(value: &AstValue) -> Option<&str> {
-    match value {
-        AstValue::SingleQuotedString(text)
-        | AstValue::EscapedStringLiteral(text)
-        | AstValue::UnicodeStringLiteral(text)
-        | AstValue::NationalStringLiteral(text) => Some(text),
-        AstValue::DollarQuotedString(text) => Some(&text.value),
-        _ => None,
-    }
-}
-
-fn sequence_text(expr: &Expr) -> Option<&str> {
-    match strip_nested(expr) {
-        Expr::Value(value) => string_of(&value.value),
-        Expr::Cast { expr, data_type, .. } => {
-            let ty = data_type.to_string().to_lowercase();
-            if ty == "regclass" || ty == "text" { sequence_text(expr) } else { None }
-        }
-        _ => None,
-    }
-}
-
-fn bind_literal(literal: &AstValue, expected: Option<&SqlType>) -> Bound<Typed> {
-    match literal {
-        AstValue::Null => {
-            let sql_type = expected.cloned().unwrap_or(SqlType::Text);
-            Ok(Typed { scalar: Scalar::Literal(Value::Null), sql_type })
-        }
-        AstValue::Boolean(value) => Ok(boolean(Scalar::Literal(Value::Boolean(*value)))),
-        AstValue::Number(text, false) => number_literal(text),
-        other => match string_of(other) {
-            Some(text) => literal_of_text(text, expected.unwrap_or(&SqlType::Text)),
-            None => Err(Unbound::Unsupported),
-        },
-    }
-}
-
-fn number_literal(text: &str) -> Bound<Typed> {
-    let (value, sql_type) = if let Ok(number) = text.parse::<i32>() {
-        (Value::Integer(number), SqlType::Integer)
-    } else if let Ok(number) = text.parse::<i64>() {
-        (Value::BigInt(number), SqlType::BigInt)
-    } else {
-        let numeric = SqlType::Numeric(None);
-        let value = text::parse(&numeric, text, &FormatContext::default())
-            .map_err(|_| Unbound::Unsupported)?;
-        (value, numeric)
-    };
-    Ok(Typed { scalar: Scalar::Literal(value), sql_type })
-}
-
-/// A quoted literal in the type it is wanted in. Types whose text depends on the session (dates,
-/// times) are converted when the statement runs.
-fn literal_of_text(text: &str, wanted: &SqlType) -> Bound<Typed> {
-    use SqlType::{Date, Interval, Time, Timestamp, TimestampTz};
-    let raw = || Scalar::Literal(Value::Text(text.into()));
-    match wanted {
-        SqlType::Unknown | SqlType::Text | SqlType::Varchar(_) | SqlType::Name => {
-            // The length is the assignment's business: 'abc' compared with a varchar(2) stays 'abc'.
-            let sql_type = if matches!(wanted, SqlType::Name) { SqlType::Name } else { SqlType::Text };
-            Ok(Typed { scalar: raw(), sql_type })
-        }
-        SqlType::Char(_) => Ok(Typed { scalar: raw(), sql_type: wanted.clone() }),
-        Date | Time | Timestamp | TimestampTz | Interval => {
-            let cast = Cast {
-                input: raw(),
-                from: SqlType::Unknown,
-                to: wanted.clone(),
-                explicit: true,
-            };
-            Ok(Typed { scalar: Scalar::Cast(Box::new(cast)), sql_type: wanted.clone() })
-        }
-        SqlType::Regclass | SqlType::Regtype | SqlType::Regproc | SqlType::Regnamespace
-        | SqlType::Regrole => Err(Unbound::Unsupported),
-        other => {
-            let base = other.base();
-            // The general path reports bad text with its position.
-            let value = text::parse(&base, text, &FormatContext::default())
-                .map_err(|_| Unbound::Unsupported)?;
-            Ok(Typed { scalar: Scalar::Literal(value), sql_type: base })
-        }
-    }
-}
-
-fn negated_literal(value: Value) -> Bound<Value> {
-    Ok(match value {
-        Value::Integer(n) => match n.checked_neg() {
-            Some(n) => Value::Integer(n),
-            None => return Err(Unbound::Unsupported),
-        },
-        Value::BigInt(n) => match n.checked_neg() {
-            Some(n) => Value::BigInt(n),
-            None => return Err(Unbound::Unsupported),
-        },
-        Value::Numeric(mut n) => {
-            n.unscaled = -n.unscaled;
-            Value::Numeric(n)
-        }
-        Value::Double(n) => Value::Double(-n),
-        Value::Null => Value::Null,
-        _ => return Err(Unbound::Unsupported),
-    })
-}
-
-/// SQL functions written without parentheses that the parser leaves as identifiers.
-fn bare_function(ident: &Ident) -> Bound<Typed> {
-    if ident.quote_style.is_some() {
-        return Err(Unbound::Unsupported);
-    }
-    let (function, sql_type) = match ident.value.to_lowercase().as_str() {
-        "current_timestamp" => (Function::Now, SqlType::TimestampTz),
-        "current_date" => (Function::CurrentDate, SqlType::Date),
-        "localtimestamp" => (Function::LocalTimestamp, SqlType::Timestamp),
-        "current_user" | "session_user" | "user" => (Function::CurrentUser, SqlType::Name),
-        _ => return Err(Unbound::Unsupported),
-    };
-    Ok(Typed { scalar: Scalar::Call(function, Vec::new()), sql_type })
-}
-
-fn function_name(function: &AstFunction) -> Option<String> {
-    let parts = &function.name.0;
-    let last = parts.last()?.as_ident()?;
-    match parts.len() {
-        1 => Some(folded(last)),
-        2 if folded(parts[0].as_ident()?) == "pg_catalog" => Some(folded(last)),
-        _ => None,
-    }
-}
-
-fn plain_arguments(function: &AstFunction) -> Option<Vec<&Expr>> {
-    match &function.args {
-        FunctionArguments::None => Some(Vec::new()),
-        FunctionArguments::Subquery(_) => None,
-        FunctionArguments::List(list) => {
-            if list.duplicate_treatment.is_some() || !list.clauses.is_empty() {
-                return None;
-            }
-            list.args
-                .iter()
-                .map(|arg| match arg {
-                    FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
-                    _ => None,
-                })
-                .collect()
-        }
-    }
-}

@@ -21,5 +21,6 @@ mod select;
 mod tests;
 
 pub use select::{
-    LockStrength, LockWait, RowLocking, ShortSelect, bind_item, column_info, plain_table, plan_select,
+    LockStrength, LockWait, RowLocking, ShortSelect, bind_item, column_info, plain_table,
+    plan_select,
 };

@@ -33,17 +33,48 @@ pub enum Scalar {
     /// Negation with three-valued logic.
     Not(Box<Scalar>),
     /// `IS NULL`, or `IS NOT NULL` when `negated`.
-    IsNull { /** Operand. */ input: Box<Scalar>, /** `IS NOT NULL`. */ negated: bool },
+    IsNull {
+        /** Operand. */
+        input: Box<Scalar>,
+        /** `IS NOT NULL`. */
+        negated: bool,
+    },
     /// `IS [NOT] TRUE | FALSE | UNKNOWN`; `truth: None` is UNKNOWN.
-    IsTruth { /** Operand. */ input: Box<Scalar>, /** Expected truth. */ truth: Option<bool>, /** `IS NOT`. */ negated: bool },
+    IsTruth {
+        /** Operand. */
+        input: Box<Scalar>,
+        /** Expected truth. */
+        truth: Option<bool>,
+        /** `IS NOT`. */
+        negated: bool,
+    },
     /// `IS [NOT] DISTINCT FROM`; `negated` is the NOT form (null-safe equality).
-    IsDistinct { /** Left operand. */ left: Box<Scalar>, /** Right operand. */ right: Box<Scalar>, /** Null-safe equality. */ negated: bool },
+    IsDistinct {
+        /** Left operand. */
+        left: Box<Scalar>,
+        /** Right operand. */
+        right: Box<Scalar>,
+        /** Null-safe equality. */
+        negated: bool,
+    },
     /// `[NOT] IN (list)` over operands of one type.
-    InList { /** Operand. */ input: Box<Scalar>, /** Candidates. */ list: Vec<Scalar>, /** `NOT IN`. */ negated: bool },
+    InList {
+        /** Operand. */
+        input: Box<Scalar>,
+        /** Candidates. */
+        list: Vec<Scalar>,
+        /** `NOT IN`. */
+        negated: bool,
+    },
     /// `[NOT] LIKE` or `ILIKE`.
     Like(Box<Like>),
     /// Searched CASE (a simple CASE is bound to comparisons).
-    Case { /** Conditions and results. */ whens: Vec<(Scalar, Scalar)>, /** ELSE. */ otherwise: Box<Scalar> },
+    Case {
+        /** Conditions and results. */
+        whens: Vec<(Scalar, Scalar)>,
+        /** ELSE. */
+        otherwise: Box<Scalar>,
+    },
     /// Built-in function.
     Call(Function, Vec<Scalar>),
 }

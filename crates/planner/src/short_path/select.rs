@@ -78,14 +78,18 @@ pub fn plan_select(
         && query.settings.is_none()
         && query.format_clause.is_none()
         && query.pipe_operators.is_empty();
-    let SetExpr::Select(select) = &*query.body else { return Err(Unbound::Unsupported) };
+    let SetExpr::Select(select) = &*query.body else {
+        return Err(Unbound::Unsupported);
+    };
     if !plain || !is_plain(select) {
         return Err(Unbound::Unsupported);
     }
     let locking = locking_of(query)?;
     match select.from.as_slice() {
         [] => plan_constant(query, select, params),
-        [from] if from.joins.is_empty() => plan_table(query, select, &from.relation, locking, lookup, params),
+        [from] if from.joins.is_empty() => {
+            plan_table(query, select, &from.relation, locking, lookup, params)
+        }
         _ => Err(Unbound::Unsupported),
     }
 }
@@ -121,7 +125,12 @@ fn plan_constant(query: &Query, select: &Select, params: &mut ParamTypes) -> Bou
     let mut columns = Vec::new();
     for item in &select.projection {
         let (name, typed) = bind_item(&mut binder, item)?;
-        columns.push(ColumnInfo { name, sql_type: typed.sql_type, table: None, column: 0 });
+        columns.push(ColumnInfo {
+            name,
+            sql_type: typed.sql_type,
+            table: None,
+            column: 0,
+        });
         projection.push(typed.scalar);
     }
     if projection.is_empty() {
@@ -151,7 +160,11 @@ fn plan_table(
     let scope = Scope::table(&table, alias.clone());
     let relation = alias.unwrap_or_else(|| table.name.clone());
     let mut binder = Binder::new(scope, params);
-    let filter = select.selection.as_ref().map(|expr| binder.bind_boolean(expr)).transpose()?;
+    let filter = select
+        .selection
+        .as_ref()
+        .map(|expr| binder.bind_boolean(expr))
+        .transpose()?;
     let mut projection = Vec::with_capacity(select.projection.len());
     let mut columns = Vec::with_capacity(select.projection.len());
     for item in &select.projection {
@@ -159,9 +172,10 @@ fn plan_table(
             SelectItem::Wildcard(options) if is_bare(options) => {
                 all_columns(&table, &mut projection, &mut columns);
             }
-            SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options)
-                if is_bare(options) =>
-            {
+            SelectItem::QualifiedWildcard(
+                SelectItemQualifiedWildcardKind::ObjectName(name),
+                options,
+            ) if is_bare(options) => {
                 let names_it = matches!(name.0.as_slice(), [part]
                     if part.as_ident().is_some_and(|ident| folded(ident) == relation));
                 if !names_it {
@@ -190,7 +204,15 @@ fn plan_table(
         None if locking.is_some() && order.is_empty() => Access::Full,
         None => return Err(Unbound::Unsupported),
     };
-    Ok(ShortSelect { table: Some((table, access)), filter, projection, columns, limit, offset, locking })
+    Ok(ShortSelect {
+        table: Some((table, access)),
+        filter,
+        projection,
+        columns,
+        limit,
+        offset,
+        locking,
+    })
 }
 
 /// Name and alias of a table that is nothing but a table.
@@ -279,7 +301,9 @@ fn figure_name(expr: &Expr) -> Option<String> {
         Expr::Identifier(ident) => Some(folded(ident)),
         Expr::CompoundIdentifier(parts) => parts.last().map(folded),
         Expr::Nested(inner) => figure_name(inner),
-        Expr::Value(_) | Expr::UnaryOp { .. } | Expr::BinaryOp { .. } => Some("?column?".to_owned()),
+        Expr::Value(_) | Expr::UnaryOp { .. } | Expr::BinaryOp { .. } => {
+            Some("?column?".to_owned())
+        }
         Expr::Cast { expr, .. } => match &**expr {
             Expr::Identifier(_) | Expr::CompoundIdentifier(_) => figure_name(expr),
             _ => None,
@@ -298,8 +322,12 @@ fn order_terms(
     table: &TableDef,
     binder: &mut Binder<'_>,
 ) -> Bound<Vec<OrderTerm>> {
-    let Some(order_by) = &query.order_by else { return Ok(Vec::new()) };
-    let OrderByKind::Expressions(list) = &order_by.kind else { return Err(Unbound::Unsupported) };
+    let Some(order_by) = &query.order_by else {
+        return Ok(Vec::new());
+    };
+    let OrderByKind::Expressions(list) = &order_by.kind else {
+        return Err(Unbound::Unsupported);
+    };
     if order_by.interpolate.is_some() {
         return Err(Unbound::Unsupported);
     }
@@ -307,7 +335,8 @@ fn order_terms(
     let aliased = select.projection.iter().any(|item| match item {
         SelectItem::ExprWithAlias { alias, .. } => {
             let alias = folded(alias);
-            list.iter().any(|term| matches!(&term.expr, Expr::Identifier(i) if folded(i) == alias))
+            list.iter()
+                .any(|term| matches!(&term.expr, Expr::Identifier(i) if folded(i) == alias))
         }
         _ => false,
     });
@@ -320,12 +349,18 @@ fn order_terms(
             return Err(Unbound::Unsupported);
         }
         let typed = binder.bind(&term.expr, None)?;
-        let Scalar::Column(column) = typed.scalar else { return Err(Unbound::Unsupported) };
+        let Scalar::Column(column) = typed.scalar else {
+            return Err(Unbound::Unsupported);
+        };
         if column >= table.columns.len() {
             return Err(Unbound::Unsupported);
         }
         let descending = term.options.asc == Some(false);
-        terms.push((column, descending, term.options.nulls_first.unwrap_or(descending)));
+        terms.push((
+            column,
+            descending,
+            term.options.nulls_first.unwrap_or(descending),
+        ));
     }
     Ok(terms)
 }
@@ -333,9 +368,11 @@ fn order_terms(
 fn bind_limit(query: &Query, binder: &mut Binder<'_>) -> Bound<(Option<Scalar>, Option<Scalar>)> {
     let (limit, offset) = match &query.limit_clause {
         None => return Ok((None, None)),
-        Some(LimitClause::LimitOffset { limit, offset, limit_by }) if limit_by.is_empty() => {
-            (limit.as_ref(), offset.as_ref().map(|offset| &offset.value))
-        }
+        Some(LimitClause::LimitOffset {
+            limit,
+            offset,
+            limit_by,
+        }) if limit_by.is_empty() => (limit.as_ref(), offset.as_ref().map(|offset| &offset.value)),
         Some(_) => return Err(Unbound::Unsupported),
     };
     let mut bind = |expr: &Expr| -> Bound<Scalar> {
@@ -346,7 +383,10 @@ fn bind_limit(query: &Query, binder: &mut Binder<'_>) -> Bound<(Option<Scalar>, 
         }
         Ok(typed.scalar)
     };
-    Ok((limit.map(&mut bind).transpose()?, offset.map(&mut bind).transpose()?))
+    Ok((
+        limit.map(&mut bind).transpose()?,
+        offset.map(&mut bind).transpose()?,
+    ))
 }
 
 fn locking_of(query: &Query) -> Bound<Option<RowLocking>> {

@@ -82,7 +82,9 @@ fn bind(sql: &str, params: &mut ParamTypes) -> Result<Typed, Unbound> {
 }
 
 fn type_of(sql: &str) -> Option<SqlType> {
-    bind(sql, &mut ParamTypes::default()).ok().map(|typed| typed.sql_type)
+    bind(sql, &mut ParamTypes::default())
+        .ok()
+        .map(|typed| typed.sql_type)
 }
 
 #[test]
@@ -135,7 +137,10 @@ fn parameters_take_the_type_of_the_other_side() {
         bind(sql, &mut params).unwrap_or_else(|_| panic!("{sql} is bound"));
         assert_eq!(params.finish(), Some(expected), "{sql}");
     }
-    assert!(bind("$1 = $2", &mut ParamTypes::default()).is_err(), "nothing says the type");
+    assert!(
+        bind("$1 = $2", &mut ParamTypes::default()).is_err(),
+        "nothing says the type"
+    );
 }
 
 #[test]
@@ -153,13 +158,24 @@ fn path(filter: &str, order: &[OrderTerm], limited: bool) -> String {
     let scalar = Binder::new(Scope::table(&table, None), &mut params)
         .bind_boolean(&expr)
         .unwrap_or_else(|_| panic!("{filter} is bound"));
-    let wanted = Wanted { table: &table, filter: Some(&scalar), order, limited };
+    let wanted = Wanted {
+        table: &table,
+        filter: Some(&scalar),
+        order,
+        limited,
+    };
     let name = |id: RelationId| table.index(id).expect("an index").name.clone();
     match choose(&wanted) {
         None => "none".to_owned(),
         Some(Access::Full) => "full".to_owned(),
         Some(Access::Point { index, key }) => format!("point {} {}", name(index), key.len()),
-        Some(Access::Range { index, equal, lower, upper, reverse }) => {
+        Some(Access::Range {
+            index,
+            equal,
+            lower,
+            upper,
+            reverse,
+        }) => {
             let mut text = format!("range {} {}", name(index), equal.len());
             for (bound, word) in [(lower, "lower"), (upper, "upper")] {
                 if let Some((_, included)) = bound {
@@ -187,24 +203,59 @@ fn the_way_to_the_rows_follows_from_where_and_order_by() {
         ("id = 1 and s = 'x'", no_order, false, "point t_pkey 1"),
         ("a = 1", no_order, false, "range ab 1"),
         ("a = 1 and b > 5", no_order, false, "range ab 1 lower"),
-        ("a = 1 and b <= 5 and b > 1", no_order, false, "range ab 1 lower upper="),
-        ("id between 1 and 9", no_order, false, "range t_pkey 0 lower= upper="),
+        (
+            "a = 1 and b <= 5 and b > 1",
+            no_order,
+            false,
+            "range ab 1 lower upper=",
+        ),
+        (
+            "id between 1 and 9",
+            no_order,
+            false,
+            "range t_pkey 0 lower= upper=",
+        ),
         ("id > 5", no_order, false, "none"),
         ("id > 5", no_order, true, "range t_pkey 0 lower"),
         ("id > 5 or id = 1", no_order, false, "none"),
         ("a + 1 = 2", no_order, false, "none"),
         ("id = a", no_order, false, "none"),
         // Order: forward, backward, or not by this index.
-        ("id > 5", &[(ID, false, false)], true, "range t_pkey 0 lower"),
-        ("id > 5", &[(ID, true, true)], true, "range t_pkey 0 lower reverse"),
+        (
+            "id > 5",
+            &[(ID, false, false)],
+            true,
+            "range t_pkey 0 lower",
+        ),
+        (
+            "id > 5",
+            &[(ID, true, true)],
+            true,
+            "range t_pkey 0 lower reverse",
+        ),
         ("a = 1", &[(B, true, true)], false, "range ab 1"),
         ("a = 1", &[(B, false, false)], false, "range ab 1 reverse"),
-        ("a = 1", &[(A, false, false), (B, true, true)], false, "range ab 1"),
-        ("a > 1", &[(A, false, false), (B, false, false)], true, "none"),
+        (
+            "a = 1",
+            &[(A, false, false), (B, true, true)],
+            false,
+            "range ab 1",
+        ),
+        (
+            "a > 1",
+            &[(A, false, false), (B, false, false)],
+            true,
+            "none",
+        ),
         ("a = 1", &[(ID, false, false)], false, "none"),
         // The column may be NULL, and the index has its NULLs at the other end.
         ("a > 1", &[(A, false, true)], true, "none"),
-        ("a > 1", &[(A, true, true)], true, "range ab 0 lower reverse"),
+        (
+            "a > 1",
+            &[(A, true, true)],
+            true,
+            "range ab 0 lower reverse",
+        ),
     ] {
         assert_eq!(path(filter, order, limited), expected, "{filter} {order:?}");
     }
