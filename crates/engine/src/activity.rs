@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use parking_lot::Mutex;
+use tessera_catalog::Catalog;
+use tessera_executor::{ServerSessions, SessionRow};
 use tessera_types::{Report, codes};
 use tokio_util::sync::CancellationToken;
 
@@ -56,7 +58,6 @@ pub(crate) struct Entry {
     peer: Option<SocketAddr>,
     protocol: &'static str,
     started_at: i64,
-    is_admin: bool,
     activity: Mutex<Activity>,
     cancel: Mutex<CancelState>,
     reason: AtomicU8,
@@ -178,7 +179,8 @@ impl Entry {
 
     /// Ends the session with 57P01.
     pub(crate) fn terminate(&self) {
-        self.reason.store(StopReason::Terminate as u8, Ordering::Release);
+        self.reason
+            .store(StopReason::Terminate as u8, Ordering::Release);
         self.cancel.lock().token.cancel();
         self.terminated.cancel();
     }
@@ -216,7 +218,9 @@ impl CancelHandle {
 
 impl std::fmt::Debug for CancelHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CancelHandle").field("process_id", &self.entry.process_id).finish()
+        f.debug_struct("CancelHandle")
+            .field("process_id", &self.entry.process_id)
+            .finish()
     }
 }
 
@@ -250,7 +254,10 @@ impl Sessions {
             max,
             reserved: reserved.min(max),
             closing: AtomicBool::new(false),
-            inner: Mutex::new(Registry { next_id: 1, entries: HashMap::new() }),
+            inner: Mutex::new(Registry {
+                next_id: 1,
+                entries: HashMap::new(),
+            }),
         }
     }
 
@@ -291,7 +298,6 @@ impl Sessions {
             peer: session.peer,
             protocol: session.protocol,
             started_at: session.now,
-            is_admin: session.is_admin,
             activity: Mutex::new(Activity {
                 application_name: session.application_name,
                 state: "idle",
@@ -300,7 +306,10 @@ impl Sessions {
                 statement_started_at: None,
                 query: Arc::from(""),
             }),
-            cancel: Mutex::new(CancelState { running: false, token: CancellationToken::new() }),
+            cancel: Mutex::new(CancelState {
+                running: false,
+                token: CancellationToken::new(),
+            }),
             reason: AtomicU8::new(StopReason::None as u8),
             terminated: CancellationToken::new(),
         });
@@ -317,8 +326,13 @@ impl Sessions {
     }
 
     pub(crate) fn list(&self) -> Vec<SessionInfo> {
-        let mut list: Vec<_> =
-            self.inner.lock().entries.values().map(|entry| entry.info()).collect();
+        let mut list: Vec<_> = self
+            .inner
+            .lock()
+            .entries
+            .values()
+            .map(|entry| entry.info())
+            .collect();
         list.sort_by_key(|info| info.process_id);
         list
     }
@@ -335,21 +349,52 @@ impl Sessions {
         }
     }
 
-    /// `pg_cancel_backend` and `pg_terminate_backend`: of own sessions, or by administrators.
-    pub(crate) fn signal(
-        &self,
-        process_id: i32,
-        by: &str,
-        by_admin: bool,
-        terminate: bool,
-    ) -> Result<bool, Report> {
-        let Some(entry) = self.inner.lock().entries.get(&process_id).cloned() else {
+    /// Takes no more sessions and ends those there are.
+    pub(crate) fn shut_down(&self) {
+        self.closing.store(true, Ordering::Release);
+        let entries: Vec<_> = self.inner.lock().entries.values().cloned().collect();
+        for entry in entries {
+            entry.terminate();
+        }
+    }
+}
+
+/// The sessions as the functions and views of SQL reach them.
+pub(crate) struct SqlSessions {
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) catalog: Arc<Catalog>,
+}
+
+impl ServerSessions for SqlSessions {
+    fn list(&self) -> Vec<SessionRow> {
+        self.sessions
+            .list()
+            .into_iter()
+            .map(|info| SessionRow {
+                process_id: info.process_id,
+                user: info.user,
+                application_name: info.application_name,
+                peer: info.peer,
+                started_at: info.started_at,
+                transaction_started_at: info.transaction_started_at,
+                statement_started_at: info.statement_started_at,
+                state_changed_at: info.state_changed_at,
+                state: info.state,
+                query: info.query,
+            })
+            .collect()
+    }
+
+    /// Of own sessions, or by administrators.
+    fn signal(&self, process_id: i32, by: &str, terminate: bool) -> Result<bool, Report> {
+        let Some(entry) = self.sessions.inner.lock().entries.get(&process_id).cloned() else {
             return Ok(false);
         };
-        if !by_admin && (entry.is_admin || &*entry.user != by) {
+        let is_admin = self.catalog.state().user(by).is_some_and(|user| user.admin);
+        if !is_admin && &*entry.user != by {
             return Err(Report::error(
                 codes::INSUFFICIENT_PRIVILEGE,
-                "must be a member of the role whose session is being ended, or an administrator",
+                "must be a member of the role whose session is to be ended, or an administrator",
             ));
         }
         if terminate {
@@ -358,14 +403,5 @@ impl Sessions {
             entry.cancel();
         }
         Ok(true)
-    }
-
-    /// Takes no more sessions and ends those there are.
-    pub(crate) fn shut_down(&self) {
-        self.closing.store(true, Ordering::Release);
-        let entries: Vec<_> = self.inner.lock().entries.values().cloned().collect();
-        for entry in entries {
-            entry.terminate();
-        }
     }
 }

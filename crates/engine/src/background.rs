@@ -1,27 +1,59 @@
-//! Work that goes on beside the sessions, as task groups.
+//! Work that goes on beside the sessions, as a task group.
 //!
-//! The embedded store runs its own checkpoint thread, because a store must bound its memory
-//! whoever opened it. What is left here is bookkeeping that needs the whole engine.
+//! The embedded store makes its own checkpoints, because a store must bound its memory whoever
+//! opened it. Here is what needs the whole engine: giving back the storage of dropped and
+//! truncated relations.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tessera_storage::Store;
+use tessera_catalog::Catalog;
+use tessera_storage::{Mode, Store};
+use tessera_tasks::{Restart, TaskGroup};
 use tessera_types::Report;
 
-use crate::activity::Sessions;
-use crate::options::EngineOptions;
+/// Time between two looks for storage that nobody needs any more.
+const GARBAGE_INTERVAL: Duration = Duration::from_secs(1);
+/// Time for the tasks to end by themselves when the engine closes.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// Background tasks of one engine.
+const TASKS_MAX: usize = 4;
 
 /// The background tasks of one engine.
-pub(crate) struct Background {}
+pub(crate) struct Background {
+    tasks: TaskGroup,
+}
 
 impl Background {
     pub(crate) fn start(
-        _options: &EngineOptions,
-        _store: Arc<dyn Store>,
-        _sessions: Arc<Sessions>,
+        catalog: Arc<Catalog>,
+        store: Arc<dyn Store>,
     ) -> Result<Background, Report> {
-        Ok(Background {})
+        let tasks = TaskGroup::new("engine", "tessera-engine", TASKS_MAX);
+        tasks
+            .spawn_loop("collect garbage", Restart::default(), move |stop| {
+                let (catalog, store) = (catalog.clone(), store.clone());
+                async move {
+                    loop {
+                        tokio::select! {
+                            () = tokio::time::sleep(GARBAGE_INTERVAL) => {}
+                            () = stop.cancelled() => return Ok::<(), Report>(()),
+                        }
+                        // In safe mode nothing is removed.
+                        if let Mode::ReadWrite = store.mode() {
+                            catalog
+                                .collect_garbage()
+                                .await
+                                .map_err(|error| error.report())?;
+                        }
+                    }
+                }
+            })
+            .map_err(|error: tessera_tasks::GroupError| error.report())?;
+        Ok(Background { tasks })
     }
 
-    pub(crate) async fn stop(&self) {}
+    pub(crate) async fn stop(&self) {
+        self.tasks.drain(STOP_PATIENCE).await;
+    }
 }

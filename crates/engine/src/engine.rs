@@ -82,8 +82,9 @@ impl Engine {
                 ..TransactionsOptions::default()
             },
         );
-        let catalog =
-            Catalog::open(transactions.clone()).await.map_err(|error| error.report())?;
+        let catalog = Catalog::open(transactions.clone())
+            .await
+            .map_err(|error| error.report())?;
         let query_runtime = query_runtime(options.query_threads)?;
         let executor = Executor::new(
             executor_options(&options, &query_runtime),
@@ -92,8 +93,11 @@ impl Engine {
         )?;
         let mut mock_secret = [0; 32];
         environment.random.fill(&mut mock_secret);
-        let sessions = Arc::new(Sessions::new(options.sessions_max, options.sessions_reserved));
-        let background = Background::start(&options, store.clone(), sessions.clone())?;
+        let sessions = Arc::new(Sessions::new(
+            options.sessions_max,
+            options.sessions_reserved,
+        ));
+        let background = Background::start(catalog.clone(), store.clone())?;
         let engine = Engine {
             shared: Arc::new(Shared {
                 environment,
@@ -161,7 +165,10 @@ impl Engine {
         &self,
         work: impl AsyncFnOnce(&tessera_transactions::Transaction) -> Result<(), Report>,
     ) -> Result<(), Report> {
-        let txn = self.shared.transactions.begin(TransactionOptions::default());
+        let txn = self
+            .shared
+            .transactions
+            .begin(TransactionOptions::default());
         let guard = txn.start_statement().await?;
         match work(&txn).await {
             Ok(()) => {
@@ -188,7 +195,10 @@ impl Engine {
         if password.len() > crate::scram::PASSWORD_BYTES_MAX {
             return Err(Report::error(
                 codes::PROGRAM_LIMIT_EXCEEDED,
-                format!("the password is longer than {} bytes", crate::scram::PASSWORD_BYTES_MAX),
+                format!(
+                    "the password is longer than {} bytes",
+                    crate::scram::PASSWORD_BYTES_MAX
+                ),
             ));
         }
         // A verifier may be given instead of a password, as `psql`'s \password does.
@@ -217,6 +227,10 @@ impl Engine {
         }
         shared.sessions.shut_down();
         shared.background.stop().await;
+        // Without it the next start skips some values; that is allowed, so the close goes on.
+        if let Err(error) = shared.catalog.flush_sequences().await {
+            tracing::warn!(%error, "reserved values of sequences are skipped");
+        }
         let closed = shared.store.close().await.map_err(|error| error.report());
         if let Some(runtime) = shared.query_runtime.lock().take() {
             runtime.shutdown_background();
@@ -256,7 +270,11 @@ impl Engine {
 
     /// Moves everything committed into the base now.
     pub async fn checkpoint(&self) -> Result<(), Report> {
-        self.shared.store.checkpoint().await.map_err(|error| error.report())
+        self.shared
+            .store
+            .checkpoint()
+            .await
+            .map_err(|error| error.report())
     }
 
     /// A session of the given user with default settings.
@@ -317,7 +335,11 @@ impl Engine {
 
     /// Whether the user exists and is an administrator.
     pub fn is_admin(&self, user: &str) -> bool {
-        self.shared.catalog.state().user(user).is_some_and(|user| user.admin)
+        self.shared
+            .catalog
+            .state()
+            .user(user)
+            .is_some_and(|user| user.admin)
     }
 
     /// Users, for `tessera user`.
@@ -338,7 +360,9 @@ impl Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("options", &self.shared.options).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("options", &self.shared.options)
+            .finish_non_exhaustive()
     }
 }
 
@@ -366,8 +390,7 @@ async fn open_store(options: &EngineOptions) -> Result<Arc<dyn Store>, Report> {
     };
     // Opening replays the log, which may take seconds.
     tokio::task::spawn_blocking(move || {
-        tessera_storage::open_embedded(&environment, &dir, embedded)
-            .map_err(|error| error.report())
+        tessera_storage::open_embedded(&environment, &dir, embedded).map_err(|error| error.report())
     })
     .await
     .map_err(|_| Report::internal("opening the data directory was interrupted"))?
@@ -384,15 +407,15 @@ fn query_runtime(threads: usize) -> Result<tokio::runtime::Runtime, Report> {
         .enable_all()
         .build()
         .map_err(|error| {
-            Report::error(codes::INSUFFICIENT_RESOURCES, "cannot start the query threads")
-                .with_detail(error.to_string())
+            Report::error(
+                codes::INSUFFICIENT_RESOURCES,
+                "cannot start the query threads",
+            )
+            .with_detail(error.to_string())
         })
 }
 
-fn executor_options(
-    options: &EngineOptions,
-    runtime: &tokio::runtime::Runtime,
-) -> ExecutorOptions {
+fn executor_options(options: &EngineOptions, runtime: &tokio::runtime::Runtime) -> ExecutorOptions {
     let mut executor = ExecutorOptions {
         memory_budget_bytes: options.query_memory_bytes,
         query_memory_bytes_max: options.query_memory_bytes / 2,

@@ -45,11 +45,52 @@ impl Fingerprint {
 /// Words after which, or with which, a literal is more than a value: positions in ORDER BY and
 /// GROUP BY, typed literals, type modifiers, and clauses whose grammar wants a constant.
 const REFUSED: &[&str] = &[
-    "order", "group", "interval", "date", "time", "timestamp", "timestamptz", "cast", "as",
-    "limit", "offset", "fetch", "escape", "collate", "array", "with", "union", "intersect",
-    "except", "over", "window", "using", "case", "in", "any", "like", "ilike", "similar",
-    "between", "extract", "substring", "position", "overlay", "trim", "for", "json", "xml",
-    "default", "distinct", "rollup", "cube", "grouping", "having", "join", "from_hex", "at",
+    "order",
+    "group",
+    "interval",
+    "date",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "cast",
+    "as",
+    "limit",
+    "offset",
+    "fetch",
+    "escape",
+    "collate",
+    "array",
+    "with",
+    "union",
+    "intersect",
+    "except",
+    "over",
+    "window",
+    "using",
+    "case",
+    "in",
+    "any",
+    "like",
+    "ilike",
+    "similar",
+    "between",
+    "extract",
+    "substring",
+    "position",
+    "overlay",
+    "trim",
+    "for",
+    "json",
+    "xml",
+    "default",
+    "distinct",
+    "rollup",
+    "cube",
+    "grouping",
+    "having",
+    "join",
+    "from_hex",
+    "at",
 ];
 
 /// The fingerprint of a text that is one plain SELECT, INSERT, UPDATE or DELETE with literals
@@ -107,7 +148,10 @@ pub(crate) fn of(text: &str) -> Option<Fingerprint> {
                 operand_before = true;
             }
             TokenKind::Word => {
-                if REFUSED.iter().any(|word| token.text.eq_ignore_ascii_case(word)) {
+                if REFUSED
+                    .iter()
+                    .any(|word| token.text.eq_ignore_ascii_case(word))
+                {
                     return None;
                 }
                 body.push_str(token.text);
@@ -131,7 +175,11 @@ pub(crate) fn of(text: &str) -> Option<Fingerprint> {
             }
             TokenKind::Semicolon => {
                 // Only at the end.
-                return if scanned.next().is_none() { finish(kinds, body, values) } else { None };
+                return if scanned.next().is_none() {
+                    finish(kinds, body, values)
+                } else {
+                    None
+                };
             }
             TokenKind::Parameter
             | TokenKind::OtherString
@@ -149,13 +197,21 @@ pub(crate) fn of(text: &str) -> Option<Fingerprint> {
 fn finish(kinds: String, body: String, values: Vec<Value>) -> Option<Fingerprint> {
     if values.is_empty() {
         // Nothing to take out: the text is its own key.
-        return Some(Fingerprint { text_at: 1, key: format!(":{body}"), values });
+        return Some(Fingerprint {
+            text_at: 1,
+            key: format!(":{body}"),
+            values,
+        });
     }
     let text_at = kinds.len() + 1;
     let mut key = kinds;
     key.push(':');
     key.push_str(&body);
-    Some(Fingerprint { key, text_at, values })
+    Some(Fingerprint {
+        key,
+        text_at,
+        values,
+    })
 }
 
 fn literal(body: &mut String, values: &mut Vec<Value>, value: Value) -> Option<()> {
@@ -184,7 +240,18 @@ fn integer(digits: &str, minus: bool) -> Option<Value> {
 
 /// Words after which an operand is still to come.
 fn is_operator_word(word: &str) -> bool {
-    const WORDS: &[&str] = &["and", "or", "not", "where", "set", "values", "select", "returning", "on", "is"];
+    const WORDS: &[&str] = &[
+        "and",
+        "or",
+        "not",
+        "where",
+        "set",
+        "values",
+        "select",
+        "returning",
+        "on",
+        "is",
+    ];
     WORDS.iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 
@@ -205,11 +272,26 @@ mod tests {
 
     #[test]
     fn literals_become_parameters() {
-        check("SELECT abalance FROM t WHERE aid = 123;", "i:SELECT abalance FROM t WHERE aid = $1 | Integer(123)");
-        check("update t set b = b + -5 where id=7", "ii:update t set b = b + $1 where id=$2 | Integer(-5), Integer(7)");
-        check("update t set b = b -5 where id=-7", "ii:update t set b = b -$1 where id=$2 | Integer(5), Integer(-7)");
-        check("insert into t values (1, 'it''s', 3000000000)", "itb:insert into t values ($1, $2, $3) | Integer(1), Text(\"it's\"), BigInt(3000000000)");
-        check("delete  from t /* c */ where a='x'", "t:delete from t where a=$1 | Text(\"x\")");
+        check(
+            "SELECT abalance FROM t WHERE aid = 123;",
+            "i:SELECT abalance FROM t WHERE aid = $1 | Integer(123)",
+        );
+        check(
+            "update t set b = b + -5 where id=7",
+            "ii:update t set b = b + $1 where id=$2 | Integer(-5), Integer(7)",
+        );
+        check(
+            "update t set b = b -5 where id=-7",
+            "ii:update t set b = b -$1 where id=$2 | Integer(5), Integer(-7)",
+        );
+        check(
+            "insert into t values (1, 'it''s', 3000000000)",
+            "itb:insert into t values ($1, $2, $3) | Integer(1), Text(\"it's\"), BigInt(3000000000)",
+        );
+        check(
+            "delete  from t /* c */ where a='x'",
+            "t:delete from t where a=$1 | Text(\"x\")",
+        );
         check("select a from t", ":select a from t | ");
     }
 

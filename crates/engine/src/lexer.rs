@@ -75,7 +75,11 @@ impl<'a> Iterator for Tokens<'a> {
 
 impl<'a> Tokens<'a> {
     fn token(&self, kind: TokenKind, start: usize) -> Token<'a> {
-        Token { kind, text: self.text.get(start..self.at).unwrap_or_default(), start }
+        Token {
+            kind,
+            text: self.text.get(start..self.at).unwrap_or_default(),
+            start,
+        }
     }
 }
 
@@ -85,7 +89,10 @@ fn skip_space(bytes: &[u8], mut at: usize) -> Result<usize, usize> {
         match bytes.get(at) {
             Some(b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c) => at += 1,
             Some(b'-') if bytes.get(at + 1) == Some(&b'-') => {
-                at += bytes[at..].iter().take_while(|byte| **byte != b'\n').count();
+                at += bytes[at..]
+                    .iter()
+                    .take_while(|byte| **byte != b'\n')
+                    .count();
             }
             Some(b'/') if bytes.get(at + 1) == Some(&b'*') => {
                 let start = at;
@@ -127,7 +134,9 @@ fn scan(bytes: &[u8], start: usize, first: u8) -> (TokenKind, usize) {
                     quoted(bytes, end, b'\'', true, TokenKind::OtherString)
                 }
                 Some(b'\'')
-                    if [b"b", b"x", b"n"].iter().any(|known| prefix.eq_ignore_ascii_case(*known)) =>
+                    if [b"b", b"x", b"n"]
+                        .iter()
+                        .any(|known| prefix.eq_ignore_ascii_case(*known)) =>
                 {
                     quoted(bytes, end, b'\'', false, TokenKind::OtherString)
                 }
@@ -135,7 +144,13 @@ fn scan(bytes: &[u8], start: usize, first: u8) -> (TokenKind, usize) {
                     if prefix.eq_ignore_ascii_case(b"u")
                         && matches!(bytes.get(end + 1), Some(b'\'' | b'"')) =>
                 {
-                    quoted(bytes, end + 1, bytes[end + 1], false, TokenKind::OtherString)
+                    quoted(
+                        bytes,
+                        end + 1,
+                        bytes[end + 1],
+                        false,
+                        TokenKind::OtherString,
+                    )
                 }
                 _ => (TokenKind::Word, end),
             }
@@ -179,13 +194,21 @@ fn quoted(
 }
 
 fn dollar(bytes: &[u8], start: usize) -> (TokenKind, usize) {
-    let digits = bytes[start + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let digits = bytes[start + 1..]
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
     if digits > 0 {
         return (TokenKind::Parameter, start + 1 + digits);
     }
     let tag_end = if bytes.get(start + 1).is_some_and(|byte| is_word(*byte)) {
         let rest = &bytes[start + 1..];
-        start + 1 + rest.iter().take_while(|b| is_word(**b) || b.is_ascii_digit()).count()
+        start
+            + 1
+            + rest
+                .iter()
+                .take_while(|b| is_word(**b) || b.is_ascii_digit())
+                .count()
     } else {
         start + 1
     };
@@ -201,7 +224,12 @@ fn dollar(bytes: &[u8], start: usize) -> (TokenKind, usize) {
 }
 
 fn number(bytes: &[u8], start: usize) -> (TokenKind, usize) {
-    let digits = |from: usize| bytes[from..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let digits = |from: usize| {
+        bytes[from..]
+            .iter()
+            .take_while(|b| b.is_ascii_digit())
+            .count()
+    };
     let mut at = start + digits(start);
     let mut kind = TokenKind::Integer;
     if bytes.get(at) == Some(&b'.') {
@@ -219,7 +247,11 @@ fn number(bytes: &[u8], start: usize) -> (TokenKind, usize) {
     }
     // `0x1F`, `1_000`, `12abc`: whatever it means, it is one token and no plain integer.
     let tail = word_end(bytes, at);
-    if tail > at { (TokenKind::Number, tail) } else { (kind, at) }
+    if tail > at {
+        (TokenKind::Number, tail)
+    } else {
+        (kind, at)
+    }
 }
 
 #[cfg(test)]
@@ -227,17 +259,27 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &str) {
-        let found: Vec<String> =
-            tokens(text).map(|token| format!("{:?}:{}", token.kind, token.text)).collect();
+        let found: Vec<String> = tokens(text)
+            .map(|token| format!("{:?}:{}", token.kind, token.text))
+            .collect();
         assert_eq!(found.join(" "), expected, "{text}");
     }
 
     #[test]
     fn quotes_and_comments_hide_what_is_in_them() {
         check("a -- b\n/* c /* d */ */ e", "Word:a Word:e");
-        check("'it''s';\"a\"\"b\"", "String:'it''s' Semicolon:; QuotedName:\"a\"\"b\"");
-        check("E'a\\'b' u&'x' n'y'", "OtherString:E'a\\'b' OtherString:u&'x' OtherString:n'y'");
-        check("$$a;b$$ $t$ $$ $t$ $1", "OtherString:$$a;b$$ OtherString:$t$ $$ $t$ Parameter:$1");
+        check(
+            "'it''s';\"a\"\"b\"",
+            "String:'it''s' Semicolon:; QuotedName:\"a\"\"b\"",
+        );
+        check(
+            "E'a\\'b' u&'x' n'y'",
+            "OtherString:E'a\\'b' OtherString:u&'x' OtherString:n'y'",
+        );
+        check(
+            "$$a;b$$ $t$ $$ $t$ $1",
+            "OtherString:$$a;b$$ OtherString:$t$ $$ $t$ Parameter:$1",
+        );
         check("'open", "Unterminated:'open");
         check("/* open", "Unterminated:/* open");
         check("$x$ open", "Unterminated:$x$ open");
@@ -245,14 +287,30 @@ mod tests {
 
     #[test]
     fn numbers_are_told_apart() {
-        check("12 1.5 .5 1e3 0x1F 1_000 2d", "Integer:12 Number:1.5 Number:.5 Number:1e3 Number:0x1F Number:1_000 Number:2d");
+        check(
+            "12 1.5 .5 1e3 0x1F 1_000 2d",
+            "Integer:12 Number:1.5 Number:.5 Number:1e3 Number:0x1F Number:1_000 Number:2d",
+        );
         check("a1=-2", "Word:a1 Symbol:= Symbol:- Integer:2");
     }
 
     #[test]
     fn any_bytes_are_scanned_to_the_end() {
-        for text in ["\u{e9}'\u{20ac}", "\u{2028};", "e'\\", "$", "$\u{e9}$", "1.", "1e", "\\", "u&", "''''"] {
-            let end = tokens(text).last().map_or(0, |token| token.start + token.text.len());
+        for text in [
+            "\u{e9}'\u{20ac}",
+            "\u{2028};",
+            "e'\\",
+            "$",
+            "$\u{e9}$",
+            "1.",
+            "1e",
+            "\\",
+            "u&",
+            "''''",
+        ] {
+            let end = tokens(text)
+                .last()
+                .map_or(0, |token| token.start + token.text.len());
             assert_eq!(end, text.trim_end().len(), "{text}");
         }
     }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tessera_environment::Clock;
 use tessera_planner::Statement;
-use tessera_telemetry::labels::{CancelReason, Isolation, Outcome, Path, StatementKind, TxnOutcome};
+use tessera_telemetry::labels::{
+    CancelReason, Isolation, Outcome, Path, StatementKind, TxnOutcome,
+};
 use tessera_telemetry::metrics;
 use tessera_types::{Report, codes};
 
@@ -25,7 +27,11 @@ impl Measured {
             started: clock.monotonic(),
             clock: clock.clone(),
             kind: kind_of(statement),
-            path: if is_short { Path::Fast } else { Path::Vectorized },
+            path: if is_short {
+                Path::Fast
+            } else {
+                Path::Vectorized
+            },
             outcome: Outcome::Ok,
         }
     }
@@ -47,9 +53,15 @@ impl Drop for Measured {
     fn drop(&mut self) {
         let metrics = metrics();
         metrics.statements_active.add(-1);
-        metrics.statements.with((self.kind, self.path, self.outcome)).increment();
+        metrics
+            .statements
+            .with((self.kind, self.path, self.outcome))
+            .increment();
         let took = self.clock.monotonic().saturating_sub(self.started);
-        metrics.statement_duration.with((self.kind, self.path)).record(took);
+        metrics
+            .statement_duration
+            .with((self.kind, self.path))
+            .record(took);
     }
 }
 

@@ -72,12 +72,18 @@ impl Default for EngineOptions {
 impl EngineOptions {
     /// A durable engine in a directory.
     pub fn at(data_dir: impl Into<PathBuf>) -> EngineOptions {
-        EngineOptions { data_dir: data_dir.into(), ..EngineOptions::default() }
+        EngineOptions {
+            data_dir: data_dir.into(),
+            ..EngineOptions::default()
+        }
     }
 
     /// An engine that keeps nothing after it is closed.
     pub fn memory() -> EngineOptions {
-        EngineOptions { store: StoreKind::Memory, ..EngineOptions::default() }
+        EngineOptions {
+            store: StoreKind::Memory,
+            ..EngineOptions::default()
+        }
     }
 }
 

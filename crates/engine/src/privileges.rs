@@ -13,8 +13,13 @@ use tessera_types::{Report, codes};
 
 /// Statements that only administrators may run, by their verb.
 const ADMIN_VERBS: &[&str] = &[
-    "CREATE SCHEMA", "ALTER SCHEMA", "DROP SCHEMA", "CREATE DATABASE", "DROP DATABASE",
-    "CREATE EXTENSION", "DROP EXTENSION",
+    "CREATE SCHEMA",
+    "ALTER SCHEMA",
+    "DROP SCHEMA",
+    "CREATE DATABASE",
+    "DROP DATABASE",
+    "CREATE EXTENSION",
+    "DROP EXTENSION",
 ];
 
 /// 42501 when the statement touches a relation of somebody else.
@@ -33,12 +38,18 @@ pub(crate) fn check(
     }
     for name in relations {
         let found =
-            context.catalog.resolve(&context.search_path, name.schema.as_deref(), &name.name);
+            context
+                .catalog
+                .resolve(&context.search_path, name.schema.as_deref(), &name.name);
         let Some(relation) = found else { continue };
         if relation.owner() != user.oid {
             return Err(Report::error(
                 codes::INSUFFICIENT_PRIVILEGE,
-                format!("permission denied for {} {}", relation.kind(), relation.name()),
+                format!(
+                    "permission denied for {} {}",
+                    relation.kind(),
+                    relation.name()
+                ),
             ));
         }
     }

@@ -23,7 +23,12 @@ impl ResultSet {
             return None;
         }
         let mut out = Vec::new();
-        text::write(value.as_ref(), &self.columns[column].1, &self.format, &mut out);
+        text::write(
+            value.as_ref(),
+            &self.columns[column].1,
+            &self.format,
+            &mut out,
+        );
         Some(String::from_utf8_lossy(&out).into_owned())
     }
 

@@ -68,7 +68,9 @@ impl RoleStatement {
 pub(crate) fn may_contain(text: &str) -> bool {
     let bytes = text.as_bytes();
     let begins = |at: usize, word: &[u8]| {
-        bytes.get(at..at + word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word))
+        bytes
+            .get(at..at + word.len())
+            .is_some_and(|found| found.eq_ignore_ascii_case(word))
     };
     (0..bytes.len()).any(|at| {
         matches!(bytes[at] | 0x20, b'c' | b'a' | b'd')
@@ -88,7 +90,11 @@ pub(crate) fn parse(text: &str) -> Option<Result<RoleStatement, Report>> {
         return None;
     }
     let login = is(&noun, "user");
-    let mut rest = Reader { text, tokens: scanned.collect(), at: 0 };
+    let mut rest = Reader {
+        text,
+        tokens: scanned.collect(),
+        at: 0,
+    };
     if is(&verb, "create") {
         Some(rest.create(login))
     } else if is(&verb, "alter") {
@@ -129,7 +135,11 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn create(&mut self, login: bool) -> Result<RoleStatement, Report> {
-        let mut change = RoleChange { name: self.name()?, login: Some(login), ..RoleChange::default() };
+        let mut change = RoleChange {
+            name: self.name()?,
+            login: Some(login),
+            ..RoleChange::default()
+        };
         self.options(&mut change)?;
         Ok(RoleStatement::Create(change))
     }
@@ -148,7 +158,10 @@ impl<'a> Reader<'a> {
             return Err(Report::unsupported("settings of a role are not supported")
                 .with_hint("Use SET in the session, or the server's configuration."));
         }
-        let mut change = RoleChange { name, ..RoleChange::default() };
+        let mut change = RoleChange {
+            name,
+            ..RoleChange::default()
+        };
         self.options(&mut change)?;
         Ok(RoleStatement::Alter(change))
     }
@@ -183,19 +196,28 @@ impl<'a> Reader<'a> {
                 }
             } else if self.word("password") {
                 change.password = Some(self.password()?);
-            } else if ["nocreatedb", "nocreaterole", "noreplication", "nobypassrls", "inherit"]
-                .iter()
-                .any(|word| self.word(word))
+            } else if [
+                "nocreatedb",
+                "nocreaterole",
+                "noreplication",
+                "nobypassrls",
+                "inherit",
+            ]
+            .iter()
+            .any(|word| self.word(word))
             {
                 // What every role here is like.
             } else {
-                return Err(match self.tokens[self.at].text.to_ascii_uppercase().as_str() {
-                    option @ ("CREATEDB" | "CREATEROLE" | "REPLICATION" | "BYPASSRLS" | "NOINHERIT"
-                    | "CONNECTION" | "VALID" | "IN" | "ROLE" | "ADMIN" | "USER" | "SYSID") => {
-                        Report::unsupported(format!("role option {option} is not supported"))
-                    }
-                    _ => self.syntax_error(),
-                });
+                return Err(
+                    match self.tokens[self.at].text.to_ascii_uppercase().as_str() {
+                        option @ ("CREATEDB" | "CREATEROLE" | "REPLICATION" | "BYPASSRLS"
+                        | "NOINHERIT" | "CONNECTION" | "VALID" | "IN" | "ROLE"
+                        | "ADMIN" | "USER" | "SYSID") => {
+                            Report::unsupported(format!("role option {option} is not supported"))
+                        }
+                        _ => self.syntax_error(),
+                    },
+                );
             }
         }
         Ok(())
@@ -205,7 +227,9 @@ impl<'a> Reader<'a> {
         if self.word("null") {
             return Ok(None);
         }
-        let Some(token) = self.tokens.get(self.at) else { return Err(self.syntax_error()) };
+        let Some(token) = self.tokens.get(self.at) else {
+            return Err(self.syntax_error());
+        };
         if token.kind != TokenKind::String {
             return Err(self.syntax_error());
         }
@@ -214,14 +238,19 @@ impl<'a> Reader<'a> {
     }
 
     fn name(&mut self) -> Result<String, Report> {
-        let Some(token) = self.tokens.get(self.at) else { return Err(self.syntax_error()) };
+        let Some(token) = self.tokens.get(self.at) else {
+            return Err(self.syntax_error());
+        };
         let name = match token.kind {
             TokenKind::Word => token.text.to_lowercase(),
             TokenKind::QuotedName => token.text[1..token.text.len() - 1].replace("\"\"", "\""),
             _ => return Err(self.syntax_error()),
         };
         if name.is_empty() {
-            return Err(Report::error(codes::SYNTAX_ERROR, "zero-length delimited identifier"));
+            return Err(Report::error(
+                codes::SYNTAX_ERROR,
+                "zero-length delimited identifier",
+            ));
         }
         self.at += 1;
         Ok(name)
@@ -240,13 +269,20 @@ impl<'a> Reader<'a> {
     }
 
     fn symbol(&mut self, symbol: &str) -> bool {
-        let found = self.tokens.get(self.at).is_some_and(|token| token.text == symbol);
+        let found = self
+            .tokens
+            .get(self.at)
+            .is_some_and(|token| token.text == symbol);
         self.at += usize::from(found);
         found
     }
 
     fn end(&self) -> Result<(), Report> {
-        if self.at == self.tokens.len() { Ok(()) } else { Err(self.syntax_error()) }
+        if self.at == self.tokens.len() {
+            Ok(())
+        } else {
+            Err(self.syntax_error())
+        }
     }
 
     fn syntax_error(&self) -> Report {
@@ -260,7 +296,10 @@ impl<'a> Reader<'a> {
                 )
                 .at(u32::try_from(position).unwrap_or(u32::MAX))
             }
-            Some(_) => Report::error(codes::SYNTAX_ERROR, "syntax error in a statement about roles"),
+            Some(_) => Report::error(
+                codes::SYNTAX_ERROR,
+                "syntax error in a statement about roles",
+            ),
             None => Report::error(codes::SYNTAX_ERROR, "syntax error at end of input"),
         }
     }
@@ -294,17 +333,34 @@ mod tests {
             "ALTER ROLE bob PASSWORD NULL",
             "Alter(RoleChange { name: \"bob\", login: None, admin: None, password: Some(false) })",
         );
-        check("ALTER USER bob RENAME TO tom", "Rename { from: \"bob\", to: \"tom\" }");
-        check("drop user if exists a, b", "Drop { names: [\"a\", \"b\"], if_exists: true }");
-        check("CREATE USER bob VALID UNTIL 'x'", "0A000 role option VALID is not supported");
+        check(
+            "ALTER USER bob RENAME TO tom",
+            "Rename { from: \"bob\", to: \"tom\" }",
+        );
+        check(
+            "drop user if exists a, b",
+            "Drop { names: [\"a\", \"b\"], if_exists: true }",
+        );
+        check(
+            "CREATE USER bob VALID UNTIL 'x'",
+            "0A000 role option VALID is not supported",
+        );
         check("CREATE USER", "42601 syntax error at end of input");
-        check("CREATE USER a PASSWORD secret", "42601 syntax error at or near \"secret\"");
-        check("CREATE USER a 'secret'", "42601 syntax error in a statement about roles");
+        check(
+            "CREATE USER a PASSWORD secret",
+            "42601 syntax error at or near \"secret\"",
+        );
+        check(
+            "CREATE USER a 'secret'",
+            "42601 syntax error in a statement about roles",
+        );
     }
 
     #[test]
     fn a_password_is_read_as_it_was_written() {
-        let Some(Ok(RoleStatement::Create(change))) = parse("CREATE USER a PASSWORD 'it''s; \"x\"'") else {
+        let Some(Ok(RoleStatement::Create(change))) =
+            parse("CREATE USER a PASSWORD 'it''s; \"x\"'")
+        else {
             panic!("a CREATE statement");
         };
         assert_eq!(change.password, Some(Some("it's; \"x\"".to_owned())));
@@ -312,7 +368,10 @@ mod tests {
 
     #[test]
     fn texts_are_cut_at_their_own_semicolons() {
-        assert_eq!(split("a;;b ';' ; -- c;\n d"), [(0, "a"), (3, "b ';'"), (17, "d")]);
+        assert_eq!(
+            split("a;;b ';' ; -- c;\n d"),
+            [(0, "a"), (3, "b ';'"), (18, "d")]
+        );
         assert!(may_contain("select 1; Alter user x") && !may_contain("select 1"));
     }
 }

@@ -123,7 +123,9 @@ impl Verifier {
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The keys stay out of logs.
-        f.debug_struct("Verifier").field("iterations", &self.iterations).finish_non_exhaustive()
+        f.debug_struct("Verifier")
+            .field("iterations", &self.iterations)
+            .finish_non_exhaustive()
     }
 }
 
@@ -171,9 +173,16 @@ mod tests {
         let auth_message = "n=user,r=rOprNGfwEbeRWgbNEkqO,\
             r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,\
             c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
-        let proof = BASE64.decode("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=").expect("base64");
-        let signature = verifier.check_proof(auth_message.as_bytes(), &proof).expect("right proof");
-        assert_eq!(BASE64.encode(signature), "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
+        let proof = BASE64
+            .decode("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=")
+            .expect("base64");
+        let signature = verifier
+            .check_proof(auth_message.as_bytes(), &proof)
+            .expect("right proof");
+        assert_eq!(
+            BASE64.encode(signature),
+            "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
+        );
         let mut wrong = proof;
         wrong[0] ^= 1;
         assert_eq!(verifier.check_proof(auth_message.as_bytes(), &wrong), None);
@@ -186,7 +195,12 @@ mod tests {
         assert_eq!(Verifier::parse(&text).as_ref(), Some(&verifier));
         assert!(verifier.check_password("secret"));
         assert!(!verifier.check_password("Secret"));
-        for broken in ["", "md5abc", "SCRAM-SHA-256$0:YQ==$YQ==:YQ==", &text[..text.len() - 3]] {
+        for broken in [
+            "",
+            "md5abc",
+            "SCRAM-SHA-256$0:YQ==$YQ==:YQ==",
+            &text[..text.len() - 3],
+        ] {
             assert_eq!(Verifier::parse(broken), None, "{broken}");
         }
     }

@@ -57,7 +57,11 @@ impl Users {
         let catalog = self.engine.shared.catalog.clone();
         self.engine
             .in_transaction(async move |txn| {
-                catalog.create_user(txn, spec).await.map(drop).map_err(|error| error.report())
+                catalog
+                    .create_user(txn, spec)
+                    .await
+                    .map(drop)
+                    .map_err(|error| error.report())
             })
             .await
     }
@@ -73,7 +77,11 @@ impl Users {
         let catalog = self.engine.shared.catalog.clone();
         self.engine
             .in_transaction(async move |txn| {
-                catalog.alter_user(txn, spec).await.map(drop).map_err(|error| error.report())
+                catalog
+                    .alter_user(txn, spec)
+                    .await
+                    .map(drop)
+                    .map_err(|error| error.report())
             })
             .await
     }
@@ -85,7 +93,10 @@ impl Users {
         let catalog = self.engine.shared.catalog.clone();
         self.engine
             .in_transaction(async move |txn| {
-                catalog.drop_user(txn, name).await.map_err(|error| error.report())
+                catalog
+                    .drop_user(txn, name)
+                    .await
+                    .map_err(|error| error.report())
             })
             .await
     }
@@ -93,7 +104,9 @@ impl Users {
 
 /// Names that nobody may take.
 pub(crate) fn check_name(name: &str) -> Result<(), Report> {
-    if name.starts_with("pg_") || matches!(name, "public" | "none" | "current_user" | "session_user") {
+    if name.starts_with("pg_")
+        || matches!(name, "public" | "none" | "current_user" | "session_user")
+    {
         return Err(Report::error(
             codes::RESERVED_NAME,
             format!("role name \"{name}\" is reserved"),
@@ -113,8 +126,12 @@ pub(crate) fn keep_an_admin(
     state: &tessera_catalog::CatalogState,
     leaving: &str,
 ) -> Result<(), Report> {
-    let is_admin = state.user(leaving).is_some_and(|user| user.admin && user.login);
-    let others = state.users().any(|user| user.admin && user.login && user.name != leaving);
+    let is_admin = state
+        .user(leaving)
+        .is_some_and(|user| user.admin && user.login);
+    let others = state
+        .users()
+        .any(|user| user.admin && user.login && user.name != leaving);
     if is_admin && !others {
         return Err(Report::error(
             codes::OBJECT_IN_USE,

@@ -114,7 +114,14 @@ pub(crate) fn row_description(
     out.put_slice(b"T\0\0\0\0");
     out.put_u16(columns.len() as u16);
     for (at, column) in columns.iter().enumerate() {
-        out.put_slice(column.name.split('\0').next().unwrap_or_default().as_bytes());
+        out.put_slice(
+            column
+                .name
+                .split('\0')
+                .next()
+                .unwrap_or_default()
+                .as_bytes(),
+        );
         out.put_u8(0);
         out.put_u32(column.table.map_or(0, |table| table.0));
         out.put_i16(column.column);
@@ -127,7 +134,10 @@ pub(crate) fn row_description(
 }
 
 pub(crate) fn parameter_description(out: &mut Vec<u8>, types: &[SqlType]) {
-    put(out, &ParameterDescription::new(types.iter().map(oid_of).collect()));
+    put(
+        out,
+        &ParameterDescription::new(types.iter().map(oid_of).collect()),
+    );
 }
 
 /// Clients are never told `unknown` for a result: PostgreSQL says `text` since version 10.
@@ -150,11 +160,17 @@ pub(crate) fn copy_response(out: &mut Vec<u8>, to_client: bool, binary: bool, co
 }
 
 pub(crate) fn parameter_status(out: &mut Vec<u8>, name: &str, value: &str) {
-    put(out, &ParameterStatus::new(name.to_owned(), value.replace('\0', "")));
+    put(
+        out,
+        &ParameterStatus::new(name.to_owned(), value.replace('\0', "")),
+    );
 }
 
 pub(crate) fn key_data(out: &mut Vec<u8>, process_id: i32, secret: i32) {
-    put(out, &BackendKeyData::new(process_id, SecretKey::I32(secret)));
+    put(
+        out,
+        &BackendKeyData::new(process_id, SecretKey::I32(secret)),
+    );
 }
 
 pub(crate) fn negotiate_protocol(out: &mut Vec<u8>, unknown: Vec<String>) {
@@ -206,7 +222,11 @@ fn fields_of(report: &Report) -> Vec<(u8, String)> {
         (b'd', report.data_type.clone()),
         (b'n', report.constraint.clone()),
     ];
-    fields.extend(optional.into_iter().filter_map(|(letter, value)| Some((letter, value?))));
+    fields.extend(
+        optional
+            .into_iter()
+            .filter_map(|(letter, value)| Some((letter, value?))),
+    );
     for (_, value) in &mut fields {
         // A zero byte would end the field; it can come in by an identifier of a bad request.
         if value.contains('\0') {
@@ -231,7 +251,10 @@ mod tests {
         };
         assert_eq!(written(CommandTag::counted("INSERT", 12)), "INSERT 0 12");
         assert_eq!(written(CommandTag::counted("SELECT", 0)), "SELECT 0");
-        assert_eq!(written(CommandTag::counted("SELECT", u64::MAX)), format!("SELECT {}", u64::MAX));
+        assert_eq!(
+            written(CommandTag::counted("SELECT", u64::MAX)),
+            format!("SELECT {}", u64::MAX)
+        );
         assert_eq!(written(CommandTag::new("BEGIN")), "BEGIN");
     }
 

@@ -176,9 +176,8 @@ impl Connection {
                     format!("invalid frontend message type {kind}"),
                 ),
                 BadFrame::Length(kind, length) => {
-                    Report::fatal(codes::PROTOCOL_VIOLATION, "invalid message length").with_detail(
-                        format!("Message type {kind}, length {length}."),
-                    )
+                    Report::fatal(codes::PROTOCOL_VIOLATION, "invalid message length")
+                        .with_detail(format!("Message type {kind}, length {length}."))
                 }
             };
             End::Fatal(report)
@@ -366,5 +365,8 @@ fn count(kind: u8) {
         b'X' => Message::Terminate,
         _ => Message::Other,
     };
-    metrics().protocol_messages.with((Protocol::Postgres, message)).increment();
+    metrics()
+        .protocol_messages
+        .with((Protocol::Postgres, message))
+        .increment();
 }

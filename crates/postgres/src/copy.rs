@@ -76,13 +76,110 @@ impl Connection {
     pub(crate) async fn copy_out(&mut self, mut copy: CopyOut) -> Result<CommandTag, Fault> {
         let (binary, columns) = copy.format();
         backend::copy_response(&mut self.wire.out, true, binary, columns);
+        let mut at_start = true;
         loop {
             let next = self.session.copy_next(&mut copy);
-            let Some(data) = drive(&mut self.wire, &self.signals, next).await?? else { break };
-            backend::copy_data(&mut self.wire.out, &data);
+            let Some(data) = drive(&mut self.wire, &self.signals, next).await?? else {
+                break;
+            };
+            for row in CopyRows::new(&data, binary, &mut at_start) {
+                backend::copy_data(&mut self.wire.out, row);
+            }
             self.wire.flush_if_full().await?;
         }
         backend::copy_done(&mut self.wire.out);
         Ok(self.session.copy_tag(&copy))
+    }
+}
+
+/// Cuts data of whole rows into rows: PostgreSQL sends a message for each, and drivers that read
+/// row by row count on it. The header of the binary format goes with the first row.
+///
+/// A line break inside a quoted csv value cuts the row in two, which no reader of csv notices.
+struct CopyRows<'a> {
+    rest: &'a [u8],
+    binary: bool,
+    header: usize,
+}
+
+/// Bytes before the first row of the binary format, when it has no extension.
+const BINARY_HEADER_BYTES: usize = 19;
+
+impl<'a> CopyRows<'a> {
+    fn new(data: &'a [u8], binary: bool, at_start: &mut bool) -> CopyRows<'a> {
+        let header = if binary && *at_start {
+            BINARY_HEADER_BYTES
+        } else {
+            0
+        };
+        *at_start = false;
+        CopyRows {
+            rest: data,
+            binary,
+            header,
+        }
+    }
+
+    /// Bytes of the row at the begin of `data`; `None` when it is not whole.
+    fn binary_row(data: &[u8]) -> Option<usize> {
+        let fields = i16::from_be_bytes(*data.first_chunk::<2>()?);
+        let mut at = 2;
+        for _ in 0..fields.max(0) {
+            let length = i32::from_be_bytes(*data.get(at..)?.first_chunk::<4>()?);
+            at += 4 + usize::try_from(length).unwrap_or(0);
+        }
+        (at <= data.len()).then_some(at)
+    }
+}
+
+impl<'a> Iterator for CopyRows<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let header = std::mem::take(&mut self.header).min(self.rest.len());
+        let end = if self.binary {
+            CopyRows::binary_row(&self.rest[header..]).map(|row| header + row)
+        } else {
+            self.rest
+                .iter()
+                .position(|byte| *byte == b'\n')
+                .map(|at| at + 1)
+        };
+        let (row, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
+        self.rest = rest;
+        Some(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(data: &[u8], binary: bool, expected: &[usize]) {
+        let mut at_start = true;
+        let lengths: Vec<usize> = CopyRows::new(data, binary, &mut at_start)
+            .map(<[u8]>::len)
+            .collect();
+        assert_eq!(lengths, expected);
+    }
+
+    #[test]
+    fn data_is_cut_into_rows() {
+        check(b"", false, &[]);
+        check(b"a\n\nbc\nd", false, &[2, 1, 3, 1]);
+        let mut data = vec![0; BINARY_HEADER_BYTES];
+        data.extend([0, 2, 0, 0, 0, 1, 9, 0xff, 0xff, 0xff, 0xff]);
+        data.extend([0, 1, 0, 0, 0, 0]);
+        data.extend([0xff, 0xff]);
+        check(&data, true, &[BINARY_HEADER_BYTES + 11, 6, 2]);
+        // Not whole: it goes out as it is.
+        check(
+            &data[..BINARY_HEADER_BYTES + 4],
+            true,
+            &[BINARY_HEADER_BYTES + 4],
+        );
     }
 }

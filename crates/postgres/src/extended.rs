@@ -7,7 +7,7 @@ use tessera_types::{Report, SqlType, codes};
 
 use crate::backend;
 use crate::connection::{Connection, Fault, drive};
-use crate::frontend::{Bind, Fields, Formats};
+use crate::frontend::{Bind, Fields, Formats, utf8};
 use crate::values::{self, RowFormat};
 
 /// Rows encoded before the output buffer's size is looked at.
@@ -57,7 +57,13 @@ impl Connection {
         for (at, sql_type) in wanted.iter().enumerate() {
             let bytes = bind.fields.parameter()?;
             let is_binary = bind.formats.is_binary(at)?;
-            params.push(values::parameter(bytes, is_binary, sql_type, &context, at + 1)?);
+            let is_name = !is_binary && sql_type.is_oid_like() && *sql_type != SqlType::Oid;
+            params.push(match bytes {
+                Some(name) if is_name => {
+                    Value::Oid(self.session.oid_of_name(sql_type, utf8(name)?)?)
+                }
+                bytes => values::parameter(bytes, is_binary, sql_type, &context, at + 1)?,
+            });
         }
         let formats = bind.fields.result_formats()?;
         bind.fields.end()?;
@@ -74,7 +80,8 @@ impl Connection {
         }
         let formats = self.shared_formats(formats);
         let params: Arc<[Value]> = params.into();
-        self.session.store_portal(bind.portal, Portal::new(statement, params, formats))?;
+        self.session
+            .store_portal(bind.portal, Portal::new(statement, params, formats))?;
         backend::bind_complete(&mut self.wire.out);
         Ok(())
     }

@@ -31,7 +31,9 @@ impl<'a> Formats<'a> {
     }
 
     pub(crate) fn iter(self) -> impl Iterator<Item = i16> + 'a {
-        self.0.chunks_exact(2).map(|pair| i16::from_be_bytes([pair[0], pair[1]]))
+        self.0
+            .chunks_exact(2)
+            .map(|pair| i16::from_be_bytes([pair[0], pair[1]]))
     }
 
     /// Whether the value at a place is binary: no codes mean text, one code means all.
@@ -53,7 +55,10 @@ impl<'a> Formats<'a> {
 
 /// 22023.
 pub(crate) fn unsupported_format(code: i16) -> Report {
-    Report::error(codes::INVALID_PARAMETER_VALUE, format!("unsupported format code: {code}"))
+    Report::error(
+        codes::INVALID_PARAMETER_VALUE,
+        format!("unsupported format code: {code}"),
+    )
 }
 
 impl<'a> Fields<'a> {
@@ -66,9 +71,11 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// 08P01 without one, 22021 when it is not UTF-8.
     pub(crate) fn text(&mut self) -> Result<&'a str, Report> {
-        let end = self.rest.iter().position(|byte| *byte == 0).ok_or_else(|| {
-            Report::error(codes::PROTOCOL_VIOLATION, "invalid string in message")
-        })?;
+        let end = self
+            .rest
+            .iter()
+            .position(|byte| *byte == 0)
+            .ok_or_else(|| Report::error(codes::PROTOCOL_VIOLATION, "invalid string in message"))?;
         let (text, rest) = self.rest.split_at(end);
         self.rest = &rest[1..];
         utf8(text)
@@ -138,7 +145,10 @@ impl<'a> Fields<'a> {
         if self.rest.is_empty() {
             return Ok(());
         }
-        Err(Report::error(codes::PROTOCOL_VIOLATION, "invalid message format"))
+        Err(Report::error(
+            codes::PROTOCOL_VIOLATION,
+            "invalid message format",
+        ))
     }
 }
 
@@ -159,7 +169,13 @@ impl<'a> Bind<'a> {
                 ),
             ));
         }
-        Ok(Bind { portal, statement, formats, parameters, fields })
+        Ok(Bind {
+            portal,
+            statement,
+            formats,
+            parameters,
+            fields,
+        })
     }
 }
 
@@ -173,13 +189,19 @@ pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, Report> {
             .collect();
         Report::error(
             codes::CHARACTER_NOT_IN_REPERTOIRE,
-            format!("invalid byte sequence for encoding \"UTF8\": {}", wrong.join(" ")),
+            format!(
+                "invalid byte sequence for encoding \"UTF8\": {}",
+                wrong.join(" ")
+            ),
         )
     })
 }
 
 fn too_short() -> Report {
-    Report::error(codes::PROTOCOL_VIOLATION, "insufficient data left in message")
+    Report::error(
+        codes::PROTOCOL_VIOLATION,
+        "insufficient data left in message",
+    )
 }
 
 #[cfg(test)]
@@ -187,7 +209,9 @@ mod tests {
     use super::*;
 
     fn code<T>(result: Result<T, Report>) -> String {
-        result.err().map_or_else(|| "ok".to_owned(), |report| report.code.to_string())
+        result
+            .err()
+            .map_or_else(|| "ok".to_owned(), |report| report.code.to_string())
     }
 
     #[test]
@@ -197,8 +221,14 @@ mod tests {
         assert_eq!(code(Fields::new(b"").byte()), "08P01");
         assert_eq!(code(Fields::new(b"\0").i16()), "08P01");
         assert_eq!(code(Fields::new(&[0, 0, 0, 5, 1]).parameter()), "08P01");
-        assert_eq!(code(Fields::new(&[0xff, 0xff, 0xff, 0xfe]).parameter()), "08P01");
-        assert_eq!(code(Fields::new(&[0xff, 0xff, 0xff, 0xff]).parameter()), "ok");
+        assert_eq!(
+            code(Fields::new(&[0xff, 0xff, 0xff, 0xfe]).parameter()),
+            "08P01"
+        );
+        assert_eq!(
+            code(Fields::new(&[0xff, 0xff, 0xff, 0xff]).parameter()),
+            "ok"
+        );
         assert_eq!(code(Fields::new(&[0, 1, 0, 7]).result_formats()), "22023");
         assert_eq!(code(Fields::new(&[0xff, 0xff]).result_formats()), "08P01");
         assert_eq!(code(Fields::new(b"x").end()), "08P01");

@@ -29,7 +29,9 @@ impl Exchange {
             // `y`: the client would bind the channel, but thinks that we cannot. It is right.
             "n" | "y" => {}
             flag if flag.starts_with("p=") => {
-                return Err(violation("client selected channel binding, which is not offered"));
+                return Err(violation(
+                    "client selected channel binding, which is not offered",
+                ));
             }
             _ => return Err(malformed()),
         }
@@ -43,7 +45,9 @@ impl Exchange {
         let mut attributes = bare.split(',');
         let user = attributes.next().ok_or_else(malformed)?;
         let client_nonce = attributes.next().and_then(|text| text.strip_prefix("r="));
-        let client_nonce = client_nonce.filter(|nonce| is_printable(nonce)).ok_or_else(malformed)?;
+        let client_nonce = client_nonce
+            .filter(|nonce| is_printable(nonce))
+            .ok_or_else(malformed)?;
         if !user.starts_with("n=") {
             return Err(malformed());
         }
@@ -80,23 +84,32 @@ impl Exchange {
         let proof = BASE64.decode(proof).map_err(|_| malformed())?;
         let mut attributes = without_proof.split(',');
         let binding = attributes.next().and_then(|text| text.strip_prefix("c="));
-        let binding = binding.and_then(|text| BASE64.decode(text).ok()).ok_or_else(malformed)?;
+        let binding = binding
+            .and_then(|text| BASE64.decode(text).ok())
+            .ok_or_else(malformed)?;
         if binding != self.gs2_header.as_bytes() {
-            return Err(violation("unexpected SCRAM channel-binding attribute in client-final-message"));
+            return Err(violation(
+                "unexpected SCRAM channel-binding attribute in client-final-message",
+            ));
         }
         let nonce = attributes.next().and_then(|text| text.strip_prefix("r="));
         if nonce != Some(self.nonce.as_str()) {
             return Err(violation("invalid SCRAM response: nonce does not match"));
         }
-        let auth_message =
-            format!("{},{},{without_proof}", self.client_first_bare, self.server_first);
+        let auth_message = format!(
+            "{},{},{without_proof}",
+            self.client_first_bare, self.server_first
+        );
         let signature = verifier.check_proof(auth_message.as_bytes(), &proof);
         Ok(signature.map(|signature| format!("v={}", BASE64.encode(signature))))
     }
 }
 
 fn is_printable(nonce: &str) -> bool {
-    !nonce.is_empty() && nonce.bytes().all(|byte| (0x21..=0x7e).contains(&byte) && byte != b',')
+    !nonce.is_empty()
+        && nonce
+            .bytes()
+            .all(|byte| (0x21..=0x7e).contains(&byte) && byte != b',')
 }
 
 fn malformed() -> Report {
@@ -118,11 +131,28 @@ mod tests {
 
     #[test]
     fn messages_that_are_not_scram_are_refused() {
-        for message in ["", "n", "n,", "n,,", "n,,n=,r=", "n,,r=abc", "x,,n=,r=abc", "p=tls-unique,,n=,r=a", "n,a=bob,n=,r=a", "n,,n=,r=a\u{7}"] {
+        for message in [
+            "",
+            "n",
+            "n,",
+            "n,,",
+            "n,,n=,r=",
+            "n,,r=abc",
+            "x,,n=,r=abc",
+            "p=tls-unique,,n=,r=a",
+            "n,a=bob,n=,r=a",
+            "n,,n=,r=a\u{7}",
+        ] {
             assert!(Exchange::begin(message, &verifier()).is_err(), "{message}");
         }
         let exchange = Exchange::begin("n,,n=,r=abc", &verifier()).expect("well-formed");
-        for message in ["", "c=biws", "c=biws,r=abc,p=AAAA", "c=eSws,r=x,p=AAAA", "c=biws,r=abc,p=*"] {
+        for message in [
+            "",
+            "c=biws",
+            "c=biws,r=abc,p=AAAA",
+            "c=eSws,r=x,p=AAAA",
+            "c=biws,r=abc,p=*",
+        ] {
             assert!(exchange.finish(message, &verifier()).is_err(), "{message}");
         }
     }
@@ -133,6 +163,9 @@ mod tests {
         let exchange = Exchange::begin("n,,n=,r=abc", &verifier).expect("well-formed");
         let proof = BASE64.encode(hmac(b"wrong", b"proof"));
         let message = format!("c=biws,r={},p={proof}", exchange.nonce);
-        assert_eq!(exchange.finish(&message, &verifier).expect("well-formed"), None);
+        assert_eq!(
+            exchange.finish(&message, &verifier).expect("well-formed"),
+            None
+        );
     }
 }

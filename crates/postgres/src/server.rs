@@ -54,17 +54,27 @@ impl Server {
         let listener = TcpListener::bind(address).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
         let tasks = TaskGroup::new("postgres", "tessera-postgres", CONNECTIONS_MAX);
-        let shutdown =
-            Shutdown { stopping: CancellationToken::new(), ending: CancellationToken::new() };
+        let shutdown = Shutdown {
+            stopping: CancellationToken::new(),
+            ending: CancellationToken::new(),
+        };
         let logins = Arc::new(Semaphore::new(options.logins_max));
         let throttle = Throttle::new(options.failed_logins_max);
-        let port = Arc::new(Port { engine, options, throttle });
+        let port = Arc::new(Port {
+            engine,
+            options,
+            throttle,
+        });
         let accepting = accept(listener, port, logins, tasks.clone(), shutdown.clone());
         if let Err(error) = tasks.spawn("accept", accepting) {
             // A new group has room.
             tracing::error!(%error, "cannot serve the PostgreSQL port");
         }
-        Ok(Server { address, tasks, shutdown })
+        Ok(Server {
+            address,
+            tasks,
+            shutdown,
+        })
     }
 
     /// Where it listens.
@@ -85,7 +95,9 @@ impl Server {
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -146,13 +158,19 @@ fn refuse_at_once(socket: &TcpStream) {
     let mut out = Vec::new();
     backend::error(
         &mut out,
-        &Report::fatal(codes::TOO_MANY_CONNECTIONS, "sorry, too many clients already"),
+        &Report::fatal(
+            codes::TOO_MANY_CONNECTIONS,
+            "sorry, too many clients already",
+        ),
     );
     let _ = socket.try_write(&out);
 }
 
 fn count(result: ConnectionResult) {
-    metrics().connections_total.with((Protocol::Postgres, result)).increment();
+    metrics()
+        .connections_total
+        .with((Protocol::Postgres, result))
+        .increment();
 }
 
 async fn serve(
@@ -162,9 +180,15 @@ async fn serve(
     permit: tokio::sync::OwnedSemaphorePermit,
     shutdown: Shutdown,
 ) {
-    let wire = Wire::new(Socket::Plain(socket), BytesMut::new(), port.options.write_timeout);
-    let starting =
-        metrics().connections.with((Protocol::Postgres, ConnectionState::Starting)).enter();
+    let wire = Wire::new(
+        Socket::Plain(socket),
+        BytesMut::new(),
+        port.options.write_timeout,
+    );
+    let starting = metrics()
+        .connections
+        .with((Protocol::Postgres, ConnectionState::Starting))
+        .enter();
     let started = tokio::select! {
         started = tokio::time::timeout(port.options.login_timeout, startup::start(port, wire, peer)) => started,
         () = shutdown.stopping.cancelled() => return,
@@ -178,10 +202,17 @@ async fn serve(
     match started {
         Started::Session(session) => {
             count(ConnectionResult::Accepted);
-            let timer = metrics().connection_duration.with(Protocol::Postgres).start();
-            let open =
-                metrics().connections.with((Protocol::Postgres, ConnectionState::Active)).enter();
-            Connection::new(*session, wire, port.options.message_bytes_max, shutdown).run().await;
+            let timer = metrics()
+                .connection_duration
+                .with(Protocol::Postgres)
+                .start();
+            let open = metrics()
+                .connections
+                .with((Protocol::Postgres, ConnectionState::Active))
+                .enter();
+            Connection::new(*session, wire, port.options.message_bytes_max, shutdown)
+                .run()
+                .await;
             drop(open);
             drop(timer);
         }

@@ -44,7 +44,8 @@ impl Connection {
         let params: Arc<[Value]> = Arc::from([]);
         for (at, source) in sources.iter().enumerate() {
             let statement = self.session.prepare(Some(source), &[])?;
-            self.statement(&statement, &params, at + 1 == sources.len()).await?;
+            self.statement(&statement, &params, at + 1 == sources.len())
+                .await?;
         }
         Ok(())
     }
@@ -82,11 +83,18 @@ impl Connection {
         values::describe(&mut self.wire.out, &columns, &[]);
         let context = self.session.format().clone();
         let names = self.session.oid_names(&columns);
-        let format = RowFormat { columns: &columns, formats: &[], context: &context, names };
+        let format = RowFormat {
+            columns: &columns,
+            formats: &[],
+            context: &context,
+            names,
+        };
         let mut count = 0;
         loop {
             let next = self.session.next_rows(&mut rows);
-            let Some(batch) = drive(&mut self.wire, &self.signals, next).await?? else { break };
+            let Some(batch) = drive(&mut self.wire, &self.signals, next).await?? else {
+                break;
+            };
             count += batch.rows() as u64;
             let mut at = 0;
             while at < batch.rows() {

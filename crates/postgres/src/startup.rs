@@ -76,7 +76,9 @@ pub(crate) async fn start(port: &Port, mut wire: Wire, peer: SocketAddr) -> (Wir
             Err(broken) => return (broken, Started::Over),
         },
     };
-    let First::Startup(request) = first else { return (wire, Started::Over) };
+    let First::Startup(request) = first else {
+        return (wire, Started::Over);
+    };
     match log_in(port, &mut wire, request, peer).await {
         Ok(session) => (wire, Started::Session(Box::new(session))),
         Err(Ended::Refused(report)) => (wire, Started::Refused(report)),
@@ -155,7 +157,11 @@ async fn first_packets(port: &Port, wire: &mut Wire) -> Result<First, Ended> {
 /// Nothing may have come in plain text behind a request for encryption: a man in the middle
 /// could put statements there (CVE-2021-23214).
 fn no_injection(wire: &mut Wire) -> Result<(), Ended> {
-    if wire.input().is_empty() { Ok(()) } else { Err(Ended::Gone) }
+    if wire.input().is_empty() {
+        Ok(())
+    } else {
+        Err(Ended::Gone)
+    }
 }
 
 /// One packet of the start-up phase: a length, then a code. Nonsense lengths (such as those that
@@ -220,7 +226,10 @@ fn read_startup(version: u32, body: &[u8]) -> Result<Request, Report> {
                 }
             }
             name if name.starts_with("_pq_.") => {
-                request.negotiate.get_or_insert_default().push(name.to_owned());
+                request
+                    .negotiate
+                    .get_or_insert_default()
+                    .push(name.to_owned());
             }
             name => request.settings.push((name.to_owned(), value.to_owned())),
         }
@@ -240,7 +249,10 @@ fn command_line(options: &str) -> Result<Vec<(String, String)>, Report> {
     let mut chars = options.chars();
     while let Some(c) = chars.next() {
         match c {
-            '\\' => words.last_mut().into_iter().for_each(|word| word.extend(chars.next())),
+            '\\' => words
+                .last_mut()
+                .into_iter()
+                .for_each(|word| word.extend(chars.next())),
             c if c.is_ascii_whitespace() => words.push(String::new()),
             c => words.last_mut().into_iter().for_each(|word| word.push(c)),
         }
@@ -250,9 +262,14 @@ fn command_line(options: &str) -> Result<Vec<(String, String)>, Report> {
     while let Some(word) = words.next() {
         let setting = match word.as_str() {
             "-c" => words.next(),
-            word => word.strip_prefix("--").or_else(|| word.strip_prefix("-c")).map(str::to_owned),
+            word => word
+                .strip_prefix("--")
+                .or_else(|| word.strip_prefix("-c"))
+                .map(str::to_owned),
         };
-        let pair = setting.as_deref().and_then(|setting| setting.split_once('='));
+        let pair = setting
+            .as_deref()
+            .and_then(|setting| setting.split_once('='));
         let (name, value) = pair.ok_or_else(|| {
             Report::fatal(
                 codes::SYNTAX_ERROR,
@@ -274,9 +291,11 @@ async fn encrypt(port: &Port, wire: Wire) -> Result<Wire, Wire> {
             let accepted = acceptor.accept(socket).into_fallible().await;
             drop(timer);
             match accepted {
-                Ok(socket) => {
-                    Ok(Wire::new(Socket::Tls(Box::new(socket)), input, write_timeout))
-                }
+                Ok(socket) => Ok(Wire::new(
+                    Socket::Tls(Box::new(socket)),
+                    input,
+                    write_timeout,
+                )),
                 Err((error, socket)) => {
                     tracing::debug!(%error, "TLS handshake failed");
                     Err(Wire::new(Socket::Plain(socket), input, write_timeout))
@@ -325,7 +344,11 @@ async fn authenticate(
     user: &str,
     peer: SocketAddr,
 ) -> Result<(), Ended> {
-    let attempts = |outcome| metrics().auth_attempts.with((Protocol::Postgres, AuthMethod::Scram, outcome));
+    let attempts = |outcome| {
+        metrics()
+            .auth_attempts
+            .with((Protocol::Postgres, AuthMethod::Scram, outcome))
+    };
     if !port.throttle.allows(peer.ip(), Instant::now()) {
         attempts(Outcome::Error).increment();
         tracing::info!(target: "audit", %peer, "login refused: too many failures from this address");
@@ -399,11 +422,9 @@ async fn read_password(wire: &mut Wire) -> Result<bytes::Bytes, Ended> {
             Ok(Some(frame)) if frame.kind == b'p' => return Ok(frame.body),
             Ok(None) => {}
             Ok(Some(_)) | Err(_) => {
-                return Err(Report::fatal(
-                    codes::PROTOCOL_VIOLATION,
-                    "expected SASL response",
-                )
-                .into());
+                return Err(
+                    Report::fatal(codes::PROTOCOL_VIOLATION, "expected SASL response").into(),
+                );
             }
         }
         if !wire.read().await? {
@@ -420,10 +441,17 @@ mod tests {
     fn options_on_the_command_line_are_settings() {
         let read = |text| {
             command_line(text).map(|settings| {
-                settings.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join(";")
+                settings
+                    .iter()
+                    .map(|(n, v)| format!("{n}={v}"))
+                    .collect::<Vec<_>>()
+                    .join(";")
             })
         };
-        assert_eq!(read("-c lock_timeout=5s --search-path=a\\ b").as_deref(), Ok("lock_timeout=5s;search_path=a b"));
+        assert_eq!(
+            read("-c lock_timeout=5s --search-path=a\\ b").as_deref(),
+            Ok("lock_timeout=5s;search_path=a b")
+        );
         assert_eq!(read("-clock_timeout=1").as_deref(), Ok("lock_timeout=1"));
         assert_eq!(read("  ").as_deref(), Ok(""));
         assert!(read("-x").is_err() && read("-c").is_err() && read("--a").is_err());

@@ -25,14 +25,20 @@ struct Failures {
 
 impl Throttle {
     pub(crate) fn new(failures_max: u32) -> Throttle {
-        Throttle { failures_max, failures: Mutex::default() }
+        Throttle {
+            failures_max,
+            failures: Mutex::default(),
+        }
     }
 
     /// Whether a login from the address may be tried.
     pub(crate) fn allows(&self, address: IpAddr, now: Instant) -> bool {
-        self.failures.lock().get(&network(address)).is_none_or(|failures| {
-            now.duration_since(failures.since) >= WINDOW || failures.count < self.failures_max
-        })
+        self.failures
+            .lock()
+            .get(&network(address))
+            .is_none_or(|failures| {
+                now.duration_since(failures.since) >= WINDOW || failures.count < self.failures_max
+            })
     }
 
     /// A login failed.
@@ -44,9 +50,15 @@ impl Throttle {
                 all.clear();
             }
         }
-        let failures = all.entry(network(address)).or_insert(Failures { count: 0, since: now });
+        let failures = all.entry(network(address)).or_insert(Failures {
+            count: 0,
+            since: now,
+        });
         if now.duration_since(failures.since) >= WINDOW {
-            *failures = Failures { count: 0, since: now };
+            *failures = Failures {
+                count: 0,
+                since: now,
+            };
         }
         failures.count = failures.count.saturating_add(1);
     }
@@ -76,7 +88,8 @@ mod tests {
     fn an_address_is_refused_after_its_failures_until_the_window_is_over() {
         let throttle = Throttle::new(3);
         let start = Instant::now();
-        let [a, b]: [IpAddr; 2] = ["10.0.0.1", "10.0.0.2"].map(|text| text.parse().expect("address"));
+        let [a, b]: [IpAddr; 2] =
+            ["10.0.0.1", "10.0.0.2"].map(|text| text.parse().expect("address"));
         for _ in 0..3 {
             assert!(throttle.allows(a, start));
             throttle.failed(a, start);

@@ -19,7 +19,9 @@ pub(crate) fn parameter(
     format: &FormatContext,
     number: usize,
 ) -> Result<Value, Report> {
-    let Some(bytes) = bytes else { return Ok(Value::Null) };
+    let Some(bytes) = bytes else {
+        return Ok(Value::Null);
+    };
     if is_binary {
         let wanted = sql_type.size();
         if wanted > 0 && bytes.len() != wanted as usize {
@@ -118,7 +120,10 @@ pub(crate) fn rows(
 }
 
 fn write_value(out: &mut Vec<u8>, value: ValueRef<'_>, column: usize, format: &RowFormat<'_>) {
-    let sql_type = format.columns.get(column).map_or(&SqlType::Text, |info| &info.sql_type);
+    let sql_type = format
+        .columns
+        .get(column)
+        .map_or(&SqlType::Text, |info| &info.sql_type);
     if format.is_binary(column) {
         binary::write(value, sql_type, out);
     } else if let (Some(names), ValueRef::Oid(oid)) = (&format.names, &value) {
@@ -142,7 +147,13 @@ mod tests {
     use super::*;
 
     fn check(bytes: &[u8], is_binary: bool, sql_type: &SqlType, expected: &str) {
-        let found = parameter(Some(bytes), is_binary, sql_type, &FormatContext::default(), 1);
+        let found = parameter(
+            Some(bytes),
+            is_binary,
+            sql_type,
+            &FormatContext::default(),
+            1,
+        );
         let found = match found {
             Ok(value) => format!("{value:?}"),
             Err(report) => report.code.to_string(),

@@ -108,14 +108,22 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new(socket: Socket, input: BytesMut, write_timeout: Duration) -> Wire {
-        Wire { socket, input, out: Vec::with_capacity(8 << 10), write_timeout, bulk: false }
+        Wire {
+            socket,
+            input,
+            out: Vec::with_capacity(8 << 10),
+            write_timeout,
+            bulk: false,
+        }
     }
 
     /// Takes the next message out of what was read; `None` when it is not there yet.
     ///
     /// The buffer grows with what arrives, never with what is announced.
     pub(crate) fn next_frame(&mut self, bytes_max: usize) -> Result<Option<Frame>, BadFrame> {
-        let Some(&[kind, a, b, c, d]) = self.input.first_chunk::<5>() else { return Ok(None) };
+        let Some(&[kind, a, b, c, d]) = self.input.first_chunk::<5>() else {
+            return Ok(None);
+        };
         if !is_known(kind) {
             return Err(BadFrame::UnknownType(kind));
         }
@@ -138,7 +146,11 @@ impl Wire {
     }
 
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Gone>> {
-        self.input.reserve(if self.bulk { READ_BYTES_BULK } else { READ_BYTES });
+        self.input.reserve(if self.bulk {
+            READ_BYTES_BULK
+        } else {
+            READ_BYTES
+        });
         let spare = self.input.spare_capacity_mut();
         let mut buf = ReadBuf::uninit(spare);
         match Pin::new(&mut self.socket).poll_read(cx, &mut buf) {
@@ -149,7 +161,10 @@ impl Wire {
                 self.bulk = buf.remaining() == 0;
                 // SAFETY: `poll_read` filled the first `read` bytes of the spare capacity.
                 unsafe { self.input.set_len(self.input.len() + read) };
-                metrics().network_bytes.with((Protocol::Postgres, Direction::In)).add(read as u64);
+                metrics()
+                    .network_bytes
+                    .with((Protocol::Postgres, Direction::In))
+                    .add(read as u64);
                 Poll::Ready(Ok(read > 0))
             }
         }
@@ -162,7 +177,11 @@ impl Wire {
 
     /// Sends the answers if there are many.
     pub(crate) async fn flush_if_full(&mut self) -> Result<(), Gone> {
-        if self.is_full() { self.flush().await } else { Ok(()) }
+        if self.is_full() {
+            self.flush().await
+        } else {
+            Ok(())
+        }
     }
 
     /// Sends all answers. A client that takes longer than allowed to accept them is cut off.
@@ -197,7 +216,10 @@ impl Wire {
                 Err(_) => return Err(Gone::WriteTimeout),
             }
         }
-        metrics().network_bytes.with((Protocol::Postgres, Direction::Out)).add(size);
+        metrics()
+            .network_bytes
+            .with((Protocol::Postgres, Direction::Out))
+            .add(size);
         if self.out.capacity() > OUT_BYTES_KEPT {
             self.out = Vec::with_capacity(OUT_BYTES_HIGH);
         } else {
@@ -234,6 +256,18 @@ impl Wire {
 fn is_known(kind: u8) -> bool {
     matches!(
         kind,
-        b'Q' | b'P' | b'B' | b'D' | b'E' | b'S' | b'H' | b'C' | b'X' | b'd' | b'c' | b'f' | b'p' | b'F'
+        b'Q' | b'P'
+            | b'B'
+            | b'D'
+            | b'E'
+            | b'S'
+            | b'H'
+            | b'C'
+            | b'X'
+            | b'd'
+            | b'c'
+            | b'f'
+            | b'p'
+            | b'F'
     )
 }

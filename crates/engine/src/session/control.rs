@@ -106,7 +106,11 @@ impl Session {
 
     fn setting(&mut self, setting: &Setting) -> Result<Outcome, Report> {
         match setting {
-            Setting::Set { name, values, local } => {
+            Setting::Set {
+                name,
+                values,
+                local,
+            } => {
                 self.set(name, values, *local)?;
                 Ok(Outcome::command("SET"))
             }
@@ -131,7 +135,11 @@ impl Session {
                 let rows = rows
                     .into_iter()
                     .map(|(name, value, description)| {
-                        vec![Value::text(name), Value::text(value), Value::text(description)]
+                        vec![
+                            Value::text(name),
+                            Value::text(value),
+                            Value::text(description),
+                        ]
                     })
                     .collect();
                 let columns = text_columns(&["name", "setting", "description"]);
@@ -150,10 +158,6 @@ impl Session {
                 codes::NO_ACTIVE_SQL_TRANSACTION,
                 "SET LOCAL can only be used in transaction blocks",
             ));
-            // Checked, and without effect: its transaction ends with it.
-            self.settings.assign(name, value.as_deref(), true)?;
-            self.settings.rollback();
-            return Ok(());
         }
         match name {
             JOIN => match value.as_deref() {
@@ -171,16 +175,14 @@ impl Session {
                     Some(user) => user == self.user.name,
                 };
                 if !same {
-                    return Err(Report::unsupported("changing the user of a session is not supported")
-                        .with_hint("Connect as that user."));
+                    return Err(Report::unsupported(
+                        "changing the user of a session is not supported",
+                    )
+                    .with_hint("Connect as that user."));
                 }
             }
             _ => {
                 self.settings.assign(name, value.as_deref(), local)?;
-                if !self.in_block() && self.txn().is_none() {
-                    // Nothing can roll it back any more.
-                    self.settings.commit();
-                }
             }
         }
         Ok(())
@@ -206,7 +208,10 @@ impl Session {
         if wanted.len() != execute.arguments.len() {
             return Err(Report::error(
                 codes::SYNTAX_ERROR,
-                format!("wrong number of parameters for prepared statement \"{}\"", execute.name),
+                format!(
+                    "wrong number of parameters for prepared statement \"{}\"",
+                    execute.name
+                ),
             )
             .with_detail(format!(
                 "Expected {} parameters but got {}.",
@@ -307,12 +312,20 @@ impl Session {
             let name = name.to_string();
             let id = resolve(&context, &name)?;
             let options = LockOptions {
-                wait: if lock.no_wait { Wait::NoWait } else { Wait::Block },
-                deadline: context.lock_timeout.map(|limit| std::time::Instant::now() + limit),
+                wait: if lock.no_wait {
+                    Wait::NoWait
+                } else {
+                    Wait::Block
+                },
+                deadline: context
+                    .lock_timeout
+                    .map(|limit| std::time::Instant::now() + limit),
                 ..LockOptions::default()
             };
             let locked = async {
-                txn.lock(Resource::Relation(id), mode, &options).await.map_err(|e| e.report())
+                txn.lock(Resource::Relation(id), mode, &options)
+                    .await
+                    .map_err(|e| e.report())
             };
             self.guarded(locked).await?;
         }
@@ -364,7 +377,12 @@ fn resolve(context: &SessionContext, name: &str) -> Result<tessera_types::Relati
     let (schema, table) = match parts.as_slice() {
         [table] => (None, table.as_str()),
         [schema, table] => (Some(schema.as_str()), table.as_str()),
-        _ => return Err(Report::error(codes::SYNTAX_ERROR, format!("improper name: {name}"))),
+        _ => {
+            return Err(Report::error(
+                codes::SYNTAX_ERROR,
+                format!("improper name: {name}"),
+            ));
+        }
     };
     match context.catalog.resolve(&context.search_path, schema, table) {
         Some(relation) => Ok(relation.id()),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tessera_executor::CommandTag;
-use tessera_types::{CastKind, Report, Value, coerce, codes};
+use tessera_types::{CastKind, Report, Value, codes, coerce};
 
 use super::Session;
 use super::execute::{Outcome, Rows};
@@ -69,7 +69,11 @@ impl Session {
         if wanted.len() != params.len() {
             return Err(Report::error(
                 codes::UNDEFINED_PARAMETER,
-                format!("the statement has {} parameters, {} given", wanted.len(), params.len()),
+                format!(
+                    "the statement has {} parameters, {} given",
+                    wanted.len(),
+                    params.len()
+                ),
             ));
         }
         let coerced: Result<Vec<Value>, Report> = params
@@ -101,7 +105,9 @@ impl Session {
             Outcome::Rows(rows) => self.collect(rows).await,
             Outcome::CopyIn(_) | Outcome::CopyOut(_) => {
                 self.fail();
-                Err(Report::unsupported("COPY needs a protocol that carries its data"))
+                Err(Report::unsupported(
+                    "COPY needs a protocol that carries its data",
+                ))
             }
         }
     }
@@ -111,7 +117,9 @@ impl Session {
         while let Some(batch) = self.next_rows(&mut rows).await? {
             for row in 0..batch.rows() {
                 collected.push(
-                    (0..batch.columns()).map(|column| batch.value(row, column).to_owned()).collect(),
+                    (0..batch.columns())
+                        .map(|column| batch.value(row, column).to_owned())
+                        .collect(),
                 );
             }
         }

@@ -38,7 +38,10 @@ impl Outcome {
     /// One column of text, as SHOW answers.
     pub(super) fn texts(column: &str, verb: &'static str, values: Vec<String>) -> Outcome {
         let columns = text_columns(&[column]);
-        let rows = values.into_iter().map(|value| vec![Value::text(value)]).collect();
+        let rows = values
+            .into_iter()
+            .map(|value| vec![Value::text(value)])
+            .collect();
         Outcome::values(columns, verb, rows)
     }
 
@@ -48,7 +51,11 @@ impl Outcome {
         rows: Vec<Vec<Value>>,
     ) -> Outcome {
         let batch = RowBatch::from_values(rows, columns.len());
-        Outcome::Rows(Rows::new(RowStream::ready(columns, verb, batch), false, None))
+        Outcome::Rows(Rows::new(
+            RowStream::ready(columns, verb, batch),
+            false,
+            None,
+        ))
     }
 }
 
@@ -61,6 +68,22 @@ impl std::fmt::Debug for Outcome {
             Outcome::CopyIn(_) => f.write_str("CopyIn"),
             Outcome::CopyOut(_) => f.write_str("CopyOut"),
         }
+    }
+}
+
+/// 25006 in PostgreSQL's words; the transaction itself refuses what gets past this.
+fn check_reads_only(statement: &Statement) -> Result<(), Report> {
+    match statement {
+        Statement::Write(_) | Statement::Ddl(_) | Statement::CreateTableAs(_) => {
+            Err(Report::error(
+                codes::READ_ONLY_SQL_TRANSACTION,
+                format!(
+                    "cannot execute {} in a read-only transaction",
+                    statement.verb()
+                ),
+            ))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -87,7 +110,11 @@ pub struct Rows {
 
 impl Rows {
     pub(super) fn new(stream: RowStream, counted: bool, measured: Option<Measured>) -> Rows {
-        Rows { stream, counted, measured }
+        Rows {
+            stream,
+            counted,
+            measured,
+        }
     }
 
     /// The columns of every batch.
@@ -98,7 +125,11 @@ impl Rows {
     /// The tag for the end, when so many rows were returned.
     pub fn tag(&self, rows: u64) -> CommandTag {
         let tag = self.stream.tag(rows);
-        if self.counted { tag } else { CommandTag { rows: None, ..tag } }
+        if self.counted {
+            tag
+        } else {
+            CommandTag { rows: None, ..tag }
+        }
     }
 }
 
@@ -181,6 +212,7 @@ impl Session {
             return self.control_transaction(control).await;
         }
         self.check_not_failed()?;
+        self.begin_implicit();
         // EXECUTE and FETCH come back here.
         Box::pin(self.control(parsed)).await
     }
@@ -194,6 +226,9 @@ impl Session {
         self.check_not_failed()?;
         let now = self.now();
         let txn = self.ensure_transaction(now)?;
+        if txn.is_read_only() {
+            check_reads_only(plan.statement())?;
+        }
         let session = self.context();
         let prepared = self.current_plan(plan, &session)?;
         self.check_privileges(plan, &session)?;
@@ -228,7 +263,9 @@ impl Session {
                 Outcome::Rows(Rows::new(stream, counted, Some(measured)))
             }
             tessera_executor::Outcome::CopyIn(copy) => Outcome::CopyIn(CopyIn { copy, measured }),
-            tessera_executor::Outcome::CopyOut(copy) => Outcome::CopyOut(CopyOut { copy, measured }),
+            tessera_executor::Outcome::CopyOut(copy) => {
+                Outcome::CopyOut(CopyOut { copy, measured })
+            }
         })
     }
 
@@ -273,7 +310,10 @@ impl Session {
     pub fn copy_fail(&mut self, copy: CopyIn, message: &str) -> Report {
         drop(copy);
         self.fail();
-        Report::error(codes::QUERY_CANCELED, format!("COPY from stdin failed: {message}"))
+        Report::error(
+            codes::QUERY_CANCELED,
+            format!("COPY from stdin failed: {message}"),
+        )
     }
 
     /// The next data of a COPY TO; `None` at the end.
@@ -308,7 +348,10 @@ impl Session {
     }
 
     fn begin_deadline(&mut self) {
-        self.deadline = self.effective.statement_timeout.map(|limit| Instant::now() + limit);
+        self.deadline = self
+            .effective
+            .statement_timeout
+            .map(|limit| Instant::now() + limit);
     }
 
     /// Runs work of a statement until it is done, cancelled, or out of time.
@@ -359,9 +402,10 @@ impl Session {
             Interruption::Cancelled if self.entry.reason() == StopReason::Terminate => {
                 Session::termination_report()
             }
-            Interruption::Cancelled => {
-                Report::error(codes::QUERY_CANCELED, "canceling statement due to user request")
-            }
+            Interruption::Cancelled => Report::error(
+                codes::QUERY_CANCELED,
+                "canceling statement due to user request",
+            ),
         }
     }
 }

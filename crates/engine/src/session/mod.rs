@@ -30,7 +30,7 @@ use tessera_catalog::UserDef;
 use tessera_executor::{Notices, OidNames, SessionContext, SessionState};
 use tessera_planner::ColumnInfo;
 use tessera_transactions::Transaction;
-use tessera_types::{FormatContext, Report, codes};
+use tessera_types::{FormatContext, Report, SqlType, codes};
 use tokio_util::sync::CancellationToken;
 
 pub use execute::{CopyIn, CopyOut, Outcome, Rows};
@@ -38,7 +38,7 @@ pub use portal::{Portal, PortalStep};
 pub use statement::{PreparedStatement, SourceStatement};
 pub use transaction::TransactionStatus;
 
-use crate::activity::{CancelHandle, Entry, NewSession};
+use crate::activity::{CancelHandle, Entry, NewSession, SqlSessions};
 use crate::engine::Engine;
 use crate::options::{DATABASE, SessionOptions};
 use crate::settings::{Effective, SessionSettings};
@@ -83,14 +83,13 @@ impl Session {
             ("is_superuser", on_off(user.admin)),
             ("session_authorization", user.name.clone()),
             ("max_connections", shared.options.sessions_max.to_string()),
-            ("superuser_reserved_connections", shared.options.sessions_reserved.to_string()),
+            (
+                "superuser_reserved_connections",
+                shared.options.sessions_reserved.to_string(),
+            ),
         ];
-        let settings = SessionSettings::new(
-            name.clone(),
-            &shared.options.setting_defaults,
-            &facts,
-        )
-        .map_err(fatal)?;
+        let settings = SessionSettings::new(name.clone(), &shared.options.setting_defaults, &facts)
+            .map_err(fatal)?;
         for (name, value) in &options.settings {
             settings.set_at_start(name, value).map_err(fatal)?;
         }
@@ -107,6 +106,10 @@ impl Session {
             secret: shared.environment.random.u64() as i32,
         })?;
         let state = Arc::new(SessionState::default());
+        let _ = state.server.set(Arc::new(SqlSessions {
+            sessions: shared.sessions.clone(),
+            catalog: shared.catalog.clone(),
+        }));
         let context = Arc::new(SessionContext {
             catalog: shared.catalog.state(),
             search_path: effective.search_path.clone(),
@@ -164,7 +167,9 @@ impl Session {
 
     /// For cancelling from another task.
     pub fn cancel_handle(&self) -> CancelHandle {
-        CancelHandle { entry: self.entry.clone() }
+        CancelHandle {
+            entry: self.entry.clone(),
+        }
     }
 
     /// Fires when the session must end: shutdown, or `pg_terminate_backend`.
@@ -239,6 +244,11 @@ impl Session {
         OidNames::for_types(&self.engine.shared.executor, &self.context, types)
     }
 
+    /// The oid that a name stands for, as a value of a type such as `regclass`.
+    pub fn oid_of_name(&self, sql_type: &SqlType, name: &str) -> Result<u32, Report> {
+        OidNames::new(&self.engine.shared.executor, &self.context).oid(sql_type, name)
+    }
+
     fn notice(&self, report: Report) {
         self.notices.push(report);
     }
@@ -257,7 +267,8 @@ impl Session {
         self.effective = self.settings.effective();
         self.generation = generation;
         if before != self.effective.application_name {
-            self.entry.set_application_name(&self.effective.application_name);
+            self.entry
+                .set_application_name(&self.effective.application_name);
         }
         let mut context = SessionContext::clone(&self.context);
         context.search_path = self.effective.search_path.clone();

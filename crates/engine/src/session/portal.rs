@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use tessera_executor::{CommandTag, RowBatch};
-use tessera_planner::statement::{Declare, Fetch, FetchDirection};
 use tessera_planner::ColumnInfo;
+use tessera_planner::statement::{Declare, Fetch, FetchDirection};
 use tessera_types::{Report, Value, codes};
 
 use super::Session;
@@ -31,8 +31,14 @@ pub struct Portal {
 enum PortalState {
     New,
     /// Rows: those at hand and those to come.
-    Rows { rows: Rows, batch: Option<(RowBatch, usize)>, returned: u64 },
-    Done { returned: Option<CommandTag> },
+    Rows {
+        rows: Rows,
+        batch: Option<(RowBatch, usize)>,
+        returned: u64,
+    },
+    Done {
+        returned: Option<CommandTag>,
+    },
 }
 
 /// What a cursor is beyond a portal.
@@ -74,7 +80,13 @@ impl Portal {
         params: Arc<[Value]>,
         formats: Arc<[i16]>,
     ) -> Portal {
-        Portal { statement, params, formats, state: PortalState::New, cursor: None }
+        Portal {
+            statement,
+            params,
+            formats,
+            state: PortalState::New,
+            cursor: None,
+        }
     }
 
     /// Columns of the result; `None` when it returns no rows.
@@ -102,7 +114,9 @@ impl Portal {
 
 impl std::fmt::Debug for Portal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Portal").field("statement", &self.statement).finish_non_exhaustive()
+        f.debug_struct("Portal")
+            .field("statement", &self.statement)
+            .finish_non_exhaustive()
     }
 }
 
@@ -138,15 +152,21 @@ impl Session {
     /// # Errors
     /// 34000.
     pub fn portal(&self, name: &str) -> Result<&Portal, Report> {
-        let found =
-            if name.is_empty() { self.unnamed_portal.as_ref() } else { self.portals.get(name) };
+        let found = if name.is_empty() {
+            self.unnamed_portal.as_ref()
+        } else {
+            self.portals.get(name)
+        };
         found.ok_or_else(|| no_portal(name))
     }
 
     /// Takes a portal out, to be run and put back by [`Session::put_portal`].
     pub fn take_portal(&mut self, name: &str) -> Result<Portal, Report> {
-        let found =
-            if name.is_empty() { self.unnamed_portal.take() } else { self.portals.remove(name) };
+        let found = if name.is_empty() {
+            self.unnamed_portal.take()
+        } else {
+            self.portals.remove(name)
+        };
         found.ok_or_else(|| no_portal(name))
     }
 
@@ -170,7 +190,11 @@ impl Session {
 
     /// Runs a portal a step further. At most `limit` rows are returned before `Suspended`; the
     /// caller counts it down by the rows it got.
-    pub async fn advance(&mut self, portal: &mut Portal, limit: usize) -> Result<PortalStep, Report> {
+    pub async fn advance(
+        &mut self,
+        portal: &mut Portal,
+        limit: usize,
+    ) -> Result<PortalStep, Report> {
         let result = self.try_advance(portal, limit).await;
         if result.is_err() {
             self.fail();
@@ -184,9 +208,16 @@ impl Session {
         limit: usize,
     ) -> Result<PortalStep, Report> {
         if let PortalState::New = portal.state {
-            match self.execute(&portal.statement.clone(), &portal.params.clone()).await? {
+            match self
+                .execute(&portal.statement.clone(), &portal.params.clone())
+                .await?
+            {
                 Outcome::Rows(rows) => {
-                    portal.state = PortalState::Rows { rows, batch: None, returned: 0 };
+                    portal.state = PortalState::Rows {
+                        rows,
+                        batch: None,
+                        returned: 0,
+                    };
                 }
                 Outcome::Command(tag) => {
                     portal.state = PortalState::Done { returned: None };
@@ -206,7 +237,9 @@ impl Session {
         loop {
             match &mut portal.state {
                 PortalState::New => return Err(Report::internal("the portal has not run")),
-                PortalState::Done { returned: Some(tag) } => {
+                PortalState::Done {
+                    returned: Some(tag),
+                } => {
                     // Run again after its end: no rows more.
                     return Ok(PortalStep::Done(CommandTag {
                         verb: tag.verb.clone(),
@@ -219,12 +252,18 @@ impl Session {
                         "portal cannot be run anymore",
                     ));
                 }
-                PortalState::Rows { rows, batch, returned } => {
+                PortalState::Rows {
+                    rows,
+                    batch,
+                    returned,
+                } => {
                     if let Some((current, at)) = batch.take() {
                         let left = current.rows() - at;
                         if left > 0 {
                             if limit == 0 {
                                 *batch = Some((current, at));
+                                // The tag tells the rows of one run, not of all.
+                                *returned = 0;
                                 return Ok(PortalStep::Suspended);
                             }
                             let take = left.min(limit);
@@ -240,7 +279,9 @@ impl Session {
                         Some(next) => *batch = Some((next, 0)),
                         None => {
                             let tag = rows.tag(*returned);
-                            portal.state = PortalState::Done { returned: Some(tag.clone()) };
+                            portal.state = PortalState::Done {
+                                returned: Some(tag.clone()),
+                            };
                             return Ok(PortalStep::Done(tag));
                         }
                     }
@@ -302,7 +343,10 @@ impl Session {
             _ => self.scroll(portal, fetch.direction).await?,
         };
         if fetch.move_only {
-            return Ok(Outcome::Command(CommandTag::counted("MOVE", rows.len() as u64)));
+            return Ok(Outcome::Command(CommandTag::counted(
+                "MOVE",
+                rows.len() as u64,
+            )));
         }
         let batch = RowBatch::from_values(rows, columns.len());
         let stream = tessera_executor::RowStream::ready(columns, "FETCH", batch);
@@ -355,27 +399,33 @@ impl Session {
             }
             FetchDirection::Absolute(at) if at >= 0 => at as usize,
             FetchDirection::Relative(by) if by >= 0 => position.saturating_add(by as usize),
-            FetchDirection::Backward(Some(count)) if count < 0 => {
-                position.saturating_add(count.unsigned_abs() as usize).saturating_add(1)
-            }
+            FetchDirection::Backward(Some(count)) if count < 0 => position
+                .saturating_add(count.unsigned_abs() as usize)
+                .saturating_add(1),
             FetchDirection::Forward(None) | FetchDirection::Absolute(_) => usize::MAX,
             _ => position,
         };
         self.keep_rows(portal, wanted).await?;
-        let Some(cursor) = &mut portal.cursor else { return Ok(Vec::new()) };
+        let Some(cursor) = &mut portal.cursor else {
+            return Ok(Vec::new());
+        };
         Ok(cursor.go(direction))
     }
 
     /// Runs the query until `wanted` rows are kept, or its end.
     async fn keep_rows(&mut self, portal: &mut Portal, wanted: usize) -> Result<(), Report> {
-        let (have, complete) =
-            portal.cursor.as_ref().map_or((0, true), |c| (c.kept.len(), c.complete));
+        let (have, complete) = portal
+            .cursor
+            .as_ref()
+            .map_or((0, true), |c| (c.kept.len(), c.complete));
         if complete || have >= wanted {
             return Ok(());
         }
         let more = self.pull(portal, wanted - have).await?;
         let ended = more.len() < wanted - have;
-        let Some(cursor) = &mut portal.cursor else { return Ok(()) };
+        let Some(cursor) = &mut portal.cursor else {
+            return Ok(());
+        };
         cursor.complete = ended;
         for row in more {
             cursor.kept_bytes += row.iter().map(Value::memory_bytes).sum::<usize>();
@@ -390,7 +440,10 @@ impl Session {
     /// Cursors WITH HOLD that the present transaction declared.
     pub(super) fn new_held_cursors(&self) -> Vec<String> {
         let is_new = |portal: &Portal| {
-            portal.cursor.as_ref().is_some_and(|cursor| cursor.hold && !cursor.held)
+            portal
+                .cursor
+                .as_ref()
+                .is_some_and(|cursor| cursor.hold && !cursor.held)
         };
         self.portals
             .iter()
@@ -402,7 +455,9 @@ impl Session {
     /// Before a commit: cursors WITH HOLD take their remaining rows with them.
     pub(super) async fn keep_held_cursors(&mut self, names: Vec<String>) -> Result<(), Report> {
         for name in names {
-            let Ok(mut portal) = self.take_portal(&name) else { continue };
+            let Ok(mut portal) = self.take_portal(&name) else {
+                continue;
+            };
             self.keep_rows(&mut portal, usize::MAX).await?;
             if let Some(cursor) = &mut portal.cursor {
                 cursor.held = true;
@@ -489,13 +544,20 @@ impl Cursor {
             self.position = to.min(len + 1);
             return self.at(to);
         }
-        self.kept.get(from..to).map(<[_]>::to_vec).unwrap_or_default()
+        self.kept
+            .get(from..to)
+            .map(<[_]>::to_vec)
+            .unwrap_or_default()
     }
 
     /// The row at a position counted from 1.
     fn at(&self, position: usize) -> Vec<Vec<Value>> {
         let index = position.checked_sub(1);
-        index.and_then(|index| self.kept.get(index)).cloned().into_iter().collect()
+        index
+            .and_then(|index| self.kept.get(index))
+            .cloned()
+            .into_iter()
+            .collect()
     }
 }
 
@@ -540,7 +602,11 @@ mod tests {
     }
 
     fn go(cursor: &mut Cursor, direction: FetchDirection) -> Vec<i64> {
-        cursor.go(direction).iter().filter_map(|row| row[0].as_i64()).collect()
+        cursor
+            .go(direction)
+            .iter()
+            .filter_map(|row| row[0].as_i64())
+            .collect()
     }
 
     #[test]

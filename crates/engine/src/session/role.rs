@@ -21,7 +21,10 @@ impl Session {
                 self.require_admin("create role")?;
                 check_name(&change.name)?;
                 let spec = self.spec(change).await?;
-                catalog.create_user(&txn, spec).await.map_err(|error| error.report())?;
+                catalog
+                    .create_user(&txn, spec)
+                    .await
+                    .map_err(|error| error.report())?;
             }
             RoleStatement::Alter(change) => {
                 let own_password = change.name == self.user.name
@@ -34,7 +37,10 @@ impl Session {
                     keep_an_admin(&state, &change.name)?;
                 }
                 let spec = self.spec(change).await?;
-                catalog.alter_user(&txn, spec).await.map_err(|error| error.report())?;
+                catalog
+                    .alter_user(&txn, spec)
+                    .await
+                    .map_err(|error| error.report())?;
             }
             RoleStatement::Rename { from, to } => {
                 self.require_admin("rename role")?;
@@ -47,7 +53,10 @@ impl Session {
                     rename: Some(to.clone()),
                     ..UserSpec::default()
                 };
-                catalog.alter_user(&txn, spec).await.map_err(|error| error.report())?;
+                catalog
+                    .alter_user(&txn, spec)
+                    .await
+                    .map_err(|error| error.report())?;
             }
             RoleStatement::Drop { names, if_exists } => {
                 self.require_admin("drop role")?;
@@ -65,7 +74,10 @@ impl Session {
                         ));
                     }
                     keep_an_admin(&state, name)?;
-                    catalog.drop_user(&txn, name).await.map_err(|error| error.report())?;
+                    catalog
+                        .drop_user(&txn, name)
+                        .await
+                        .map_err(|error| error.report())?;
                 }
             }
         }

@@ -70,7 +70,10 @@ pub(super) enum Body {
     /// Run by the session.
     Session(Arc<Parsed>),
     /// DECLARE, with its query.
-    Declare { declare: Arc<Declare>, query: Arc<PreparedStatement> },
+    Declare {
+        declare: Arc<Declare>,
+        query: Arc<PreparedStatement>,
+    },
     /// About users.
     Role(Arc<RoleStatement>),
 }
@@ -82,6 +85,12 @@ pub(super) struct Plan {
     relations: Vec<RelationName>,
     given_types: Vec<Option<SqlType>>,
     current: RwLock<Planned>,
+}
+
+impl Plan {
+    pub(super) fn statement(&self) -> &Statement {
+        &self.parsed.statement
+    }
 }
 
 #[derive(Clone)]
@@ -157,13 +166,18 @@ impl Session {
     pub fn split(&self, sql: &str) -> Result<Vec<SourceStatement>, Report> {
         let _took = tessera_telemetry::metrics().parse_duration.start();
         if !role_statement::may_contain(sql) {
-            return Ok(tessera_planner::parse(sql)?.into_iter().map(source).collect());
+            return Ok(tessera_planner::parse(sql)?
+                .into_iter()
+                .map(source)
+                .collect());
         }
         let mut statements = Vec::new();
         for (start, part) in role_statement::split(sql) {
             if let Some(role) = role_statement::parse(part) {
                 let role = role.map_err(|report| shifted(report, sql, start))?;
-                statements.push(SourceStatement { body: SourceBody::Role(Arc::new(role)) });
+                statements.push(SourceStatement {
+                    body: SourceBody::Role(Arc::new(role)),
+                });
                 continue;
             }
             let parsed = tessera_planner::parse(part);
@@ -218,7 +232,10 @@ impl Session {
         }
         let statement = self.prepare(statements.first(), types)?;
         if let (Some(key), Body::Plan(plan)) = (key, &statement.body)
-            && matches!(plan.parsed.statement, Statement::Query(_) | Statement::Write(_))
+            && matches!(
+                plan.parsed.statement,
+                Statement::Query(_) | Statement::Write(_)
+            )
         {
             self.simple.insert(key, Some(statement.clone()));
         }
@@ -290,7 +307,10 @@ impl Session {
                     params: query.params.clone(),
                     columns: None,
                     text: parsed.text.clone(),
-                    body: Body::Declare { declare: declare.clone(), query },
+                    body: Body::Declare {
+                        declare: declare.clone(),
+                        query,
+                    },
                 }
             }
             other => PreparedStatement {
@@ -339,7 +359,12 @@ impl Session {
         context: &Arc<SessionContext>,
     ) -> Result<Planned, Report> {
         Ok(Planned {
-            prepared: Arc::new(self.engine.shared.executor.prepare(parsed, context, types)?),
+            prepared: Arc::new(
+                self.engine
+                    .shared
+                    .executor
+                    .prepare(parsed, context, types)?,
+            ),
             catalog_version: context.catalog.version(),
             search_path: context.search_path.clone(),
             format: context.format.clone(),
@@ -553,7 +578,9 @@ fn parse_key(sql: &str, types: &[Option<SqlType>]) -> String {
 }
 
 fn source(parsed: Parsed) -> SourceStatement {
-    SourceStatement { body: SourceBody::Parsed(Arc::new(parsed)) }
+    SourceStatement {
+        body: SourceBody::Parsed(Arc::new(parsed)),
+    }
 }
 
 /// Characters before a byte offset.

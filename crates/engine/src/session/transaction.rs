@@ -91,7 +91,11 @@ impl Session {
     pub async fn end_of_batch(&mut self) -> Result<(), Report> {
         let result = match self.transaction.block {
             Block::Implicit => self.commit_transaction().await,
-            _ => Ok(()),
+            Block::Idle => {
+                self.drop_portals();
+                Ok(())
+            }
+            Block::Explicit | Block::Failed => Ok(()),
         };
         self.go_idle();
         result
@@ -153,7 +157,11 @@ impl Session {
     /// 25P02 for everything but the statements that end a failed block.
     pub(super) fn check_not_failed(&mut self) -> Result<(), Report> {
         let failed_elsewhere = self.transaction.block == Block::Explicit
-            && self.transaction.txn.as_ref().is_some_and(Transaction::is_failed);
+            && self
+                .transaction
+                .txn
+                .as_ref()
+                .is_some_and(Transaction::is_failed);
         if failed_elsewhere {
             self.transaction.block = Block::Failed;
         }
@@ -165,6 +173,15 @@ impl Session {
 
     pub(super) fn in_block(&self) -> bool {
         matches!(self.transaction.block, Block::Explicit | Block::Failed)
+    }
+
+    /// A statement of the session is part of the batch's implicit transaction, too: an error
+    /// later in the batch takes back what it set.
+    pub(super) fn begin_implicit(&mut self) {
+        if self.transaction.block == Block::Idle {
+            self.transaction.block = Block::Implicit;
+            self.transaction.started_at = self.now();
+        }
     }
 
     /// The transaction that a statement runs in, begun now if there is none.
@@ -190,15 +207,26 @@ impl Session {
             None => parse_isolation(&self.effective.default_isolation)?,
         };
         Ok(TransactionOptions {
-            isolation: if repeatable { Isolation::RepeatableRead } else { Isolation::ReadCommitted },
+            isolation: if repeatable {
+                Isolation::RepeatableRead
+            } else {
+                Isolation::ReadCommitted
+            },
             read_only: modes.read_only.unwrap_or(self.effective.default_read_only),
-            durability: if self.effective.durable { Durability::Durable } else { Durability::Buffered },
+            durability: if self.effective.durable {
+                Durability::Durable
+            } else {
+                Durability::Buffered
+            },
             ..TransactionOptions::default()
         })
     }
 
     /// BEGIN, COMMIT and their kin.
-    pub(super) async fn control_transaction(&mut self, control: &Control) -> Result<Outcome, Report> {
+    pub(super) async fn control_transaction(
+        &mut self,
+        control: &Control,
+    ) -> Result<Outcome, Report> {
         let tag = match control {
             Control::Begin(modes) => {
                 self.begin_block(*modes)?;
@@ -345,7 +373,9 @@ impl Session {
         }
         if let Some(txn) = &self.transaction.txn {
             // The transaction has begun: only what does not change it is possible.
-            let level = modes.isolation.map(|level| parse_isolation(isolation_words(level)));
+            let level = modes
+                .isolation
+                .map(|level| parse_isolation(isolation_words(level)));
             let same_level = match level {
                 None => true,
                 Some(level) => level? == (txn.isolation() == Isolation::RepeatableRead),
@@ -356,7 +386,10 @@ impl Session {
                     "SET TRANSACTION ISOLATION LEVEL must be called before any query",
                 ));
             }
-            if modes.read_only.is_some_and(|read_only| read_only != txn.is_read_only()) {
+            if modes
+                .read_only
+                .is_some_and(|read_only| read_only != txn.is_read_only())
+            {
                 return Err(Report::error(
                     codes::ACTIVE_SQL_TRANSACTION,
                     "transaction access mode must be set before any query",
@@ -376,13 +409,16 @@ impl Session {
         if let Some(level) = modes.isolation {
             parse_isolation(isolation_words(level))?;
             let words = isolation_words(level);
-            self.settings.assign("default_transaction_isolation", Some(words), false)?;
+            self.settings
+                .assign("default_transaction_isolation", Some(words), false)?;
         }
         if let Some(read_only) = modes.read_only {
-            self.settings.assign("default_transaction_read_only", on_off(read_only), false)?;
+            self.settings
+                .assign("default_transaction_read_only", on_off(read_only), false)?;
         }
         if let Some(deferrable) = modes.deferrable {
-            self.settings.assign("default_transaction_deferrable", on_off(deferrable), false)?;
+            self.settings
+                .assign("default_transaction_deferrable", on_off(deferrable), false)?;
         }
         Ok(())
     }
@@ -439,7 +475,8 @@ impl Session {
         }
         let found = token.split_once('-').and_then(|(oid, token)| {
             let may = self.user.admin || oid.parse() == Ok(self.user.oid);
-            may.then(|| self.engine.shared.transactions.join(token)).flatten()
+            may.then(|| self.engine.shared.transactions.join(token))
+                .flatten()
         });
         let Some(txn) = found else {
             return Err(Report::error(
@@ -496,8 +533,11 @@ impl Session {
         let committed = match self.transaction.txn.take() {
             Some(txn) => {
                 let committed = txn.commit().await.map(drop).map_err(|error| error.report());
-                let outcome =
-                    if committed.is_ok() { TxnOutcome::Committed } else { TxnOutcome::Failed };
+                let outcome = if committed.is_ok() {
+                    TxnOutcome::Committed
+                } else {
+                    TxnOutcome::Failed
+                };
                 self.count_transaction(&txn, outcome);
                 committed
             }
@@ -545,24 +585,33 @@ impl Session {
                 _ => "read committed",
             },
         };
-        self.settings.set_transaction(Some(TransactionCharacteristics {
-            isolation,
-            read_only: modes.read_only.unwrap_or(self.effective.default_read_only),
-            deferrable: modes.deferrable.unwrap_or(false),
-        }));
+        self.settings
+            .set_transaction(Some(TransactionCharacteristics {
+                isolation,
+                read_only: modes.read_only.unwrap_or(self.effective.default_read_only),
+                deferrable: modes.deferrable.unwrap_or(false),
+            }));
     }
 
     pub(super) fn require_block(&self, what: &str) -> Result<(), Report> {
-        if self.in_block() { Ok(()) } else { Err(outside(what)) }
+        if self.in_block() {
+            Ok(())
+        } else {
+            Err(outside(what))
+        }
     }
 
     fn find_savepoint(&self, name: &str) -> Result<usize, Report> {
-        self.transaction.savepoints.iter().rposition(|known| known == name).ok_or_else(|| {
-            Report::error(
-                codes::INVALID_SAVEPOINT_SPECIFICATION,
-                format!("savepoint \"{name}\" does not exist"),
-            )
-        })
+        self.transaction
+            .savepoints
+            .iter()
+            .rposition(|known| known == name)
+            .ok_or_else(|| {
+                Report::error(
+                    codes::INVALID_SAVEPOINT_SPECIFICATION,
+                    format!("savepoint \"{name}\" does not exist"),
+                )
+            })
     }
 }
 
@@ -575,7 +624,10 @@ fn failed_block() -> Report {
 }
 
 fn no_transaction() -> Report {
-    Report::warning(codes::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress")
+    Report::warning(
+        codes::NO_ACTIVE_SQL_TRANSACTION,
+        "there is no transaction in progress",
+    )
 }
 
 fn outside(what: &str) -> Report {

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tessera_types::{
-    ByteaOutput, DateStyle, FormatContext, IntervalStyle, Severity, TimeZone,
-};
+use tessera_types::{ByteaOutput, DateStyle, FormatContext, IntervalStyle, Severity, TimeZone};
 
 use super::value::{parse_list, parse_zone};
 
@@ -49,7 +47,9 @@ impl Effective {
             Ok(millis) => Some(Duration::from_millis(millis)),
         };
         let format = FormatContext {
-            date_style: DateStyle::default().parse(&get("DateStyle")).unwrap_or_default(),
+            date_style: DateStyle::default()
+                .parse(&get("DateStyle"))
+                .unwrap_or_default(),
             interval_style: IntervalStyle::parse(&get("IntervalStyle")).unwrap_or_default(),
             time_zone: parse_zone(&get("TimeZone")).unwrap_or(TimeZone::UTC),
             bytea_output: match &*get("bytea_output") {
@@ -62,7 +62,13 @@ impl Effective {
         let search_path = parse_list(&get("search_path")).unwrap_or_default();
         let search_path: Vec<String> = search_path
             .into_iter()
-            .map(|name| if name == "$user" { user.to_owned() } else { name })
+            .map(|name| {
+                if name == "$user" {
+                    user.to_owned()
+                } else {
+                    name
+                }
+            })
             .collect();
         Effective {
             format: Arc::new(format),

@@ -82,8 +82,10 @@ impl SessionSettings {
         changed_defaults: &[(String, String)],
         facts: &[(&'static str, String)],
     ) -> Result<SessionSettings, Report> {
-        let mut defaults: Vec<Arc<str>> =
-            DEFINITIONS.iter().map(|definition| Arc::from(definition.default)).collect();
+        let mut defaults: Vec<Arc<str>> = DEFINITIONS
+            .iter()
+            .map(|definition| Arc::from(definition.default))
+            .collect();
         for (name, value) in changed_defaults {
             let at = find(name).ok_or_else(|| unknown(name))?;
             defaults[at] = canonical(&DEFINITIONS[at], value)?.into();
@@ -140,7 +142,11 @@ impl SessionSettings {
         value: Option<&str>,
         local: bool,
     ) -> Result<(), Report> {
-        self.change(name, value, if local { Scope::Local } else { Scope::Session })
+        self.change(
+            name,
+            value,
+            if local { Scope::Local } else { Scope::Session },
+        )
     }
 
     /// RESET ALL.
@@ -169,7 +175,10 @@ impl SessionSettings {
             Some(at) => {
                 let definition = &DEFINITIONS[at];
                 let value = value_of(&inner, at);
-                Ok((definition.name.to_owned(), shown(definition, &value).into_owned()))
+                Ok((
+                    definition.name.to_owned(),
+                    shown(definition, &value).into_owned(),
+                ))
             }
             None => {
                 let slot = inner.custom.get(&name.to_ascii_lowercase());
@@ -184,7 +193,11 @@ impl SessionSettings {
         let inner = self.inner.lock();
         let row = |(at, definition): (usize, &'static super::definitions::Definition)| {
             let value = value_of(&inner, at);
-            (definition.name, shown(definition, &value).into_owned(), definition.description)
+            (
+                definition.name,
+                shown(definition, &value).into_owned(),
+                definition.description,
+            )
         };
         DEFINITIONS.iter().enumerate().map(row).collect()
     }
@@ -262,7 +275,11 @@ impl SessionSettings {
     /// Goes back to a mark, which stays.
     pub(crate) fn rollback_to(&self, name: &str) {
         let mut inner = self.inner.lock();
-        if let Some(at) = inner.savepoints.iter().rposition(|(known, _)| known == name) {
+        if let Some(at) = inner
+            .savepoints
+            .iter()
+            .rposition(|(known, _)| known == name)
+        {
             let mark = inner.savepoints[at].1;
             inner.savepoints.truncate(at + 1);
             self.undo_to(&mut inner, mark);
@@ -272,7 +289,11 @@ impl SessionSettings {
     /// Forgets a mark and those after it.
     pub(crate) fn release(&self, name: &str) {
         let mut inner = self.inner.lock();
-        if let Some(at) = inner.savepoints.iter().rposition(|(known, _)| known == name) {
+        if let Some(at) = inner
+            .savepoints
+            .iter()
+            .rposition(|(known, _)| known == name)
+        {
             inner.savepoints.truncate(at);
         }
     }
@@ -329,10 +350,16 @@ impl SessionSettings {
         let mut inner = self.inner.lock();
         let before = inner.values[at].clone();
         let slot = match scope {
-            Scope::Session => Slot { session: value, local: None },
+            Scope::Session => Slot {
+                session: value,
+                local: None,
+            },
             Scope::Local => {
                 let value = value.unwrap_or_else(|| inner.defaults[at].clone());
-                Slot { session: before.session.clone(), local: Some(value) }
+                Slot {
+                    session: before.session.clone(),
+                    local: Some(value),
+                }
             }
         };
         inner.values[at] = slot;
@@ -348,7 +375,9 @@ impl SessionSettings {
         let well_formed = name.split('.').count() > 1
             && name.split('.').all(|part| {
                 part.starts_with(|c: char| c.is_alphabetic() || c == '_')
-                    && part.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '$')
+                    && part
+                        .chars()
+                        .all(|c| c.is_alphanumeric() || c == '_' || c == '$')
             });
         if !well_formed || name.starts_with("tessera.") {
             return Err(unknown(&name));
@@ -363,8 +392,14 @@ impl SessionSettings {
         let before = inner.custom.get(&name).cloned().unwrap_or_default();
         let value = value.map(Arc::from);
         let slot = match scope {
-            Scope::Session => Slot { session: value, local: None },
-            Scope::Local => Slot { session: before.session.clone(), local: value },
+            Scope::Session => Slot {
+                session: value,
+                local: None,
+            },
+            Scope::Local => Slot {
+                session: before.session.clone(),
+                local: value,
+            },
         };
         inner.custom.insert(name.clone(), slot);
         inner.undo.push((Key::Custom(name), before));
@@ -384,8 +419,16 @@ impl Settings for SessionSettings {
     }
 
     fn set(&self, name: &str, value: &str, local: bool) -> Result<(), Report> {
-        let by_statement = ["transaction_isolation", "transaction_read_only", "transaction_deferrable", "tessera.join"];
-        if by_statement.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+        let by_statement = [
+            "transaction_isolation",
+            "transaction_read_only",
+            "transaction_deferrable",
+            "tessera.join",
+        ];
+        if by_statement
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(name))
+        {
             return Err(Report::unsupported(format!(
                 "parameter \"{name}\" cannot be changed by a function"
             ))
@@ -412,7 +455,12 @@ impl Settings for SessionSettings {
 }
 
 fn value_of(inner: &Inner, at: usize) -> Arc<str> {
-    let plain = || inner.values[at].current().unwrap_or(&inner.defaults[at]).clone();
+    let plain = || {
+        inner.values[at]
+            .current()
+            .unwrap_or(&inner.defaults[at])
+            .clone()
+    };
     let Some(transaction) = &inner.transaction else {
         // Between transactions: what the next one would be.
         let default = match DEFINITIONS[at].name {
@@ -465,7 +513,9 @@ mod tests {
     }
 
     fn value(settings: &SessionSettings, name: &str) -> String {
-        settings.show(name).map_or_else(|report| report.code.to_string(), |(_, value)| value)
+        settings
+            .show(name)
+            .map_or_else(|report| report.code.to_string(), |(_, value)| value)
     }
 
     #[test]
@@ -484,7 +534,8 @@ mod tests {
     #[test]
     fn set_local_ends_with_the_transaction() {
         let s = settings();
-        s.assign("timezone", Some("Europe/Berlin"), true).expect("set");
+        s.assign("timezone", Some("Europe/Berlin"), true)
+            .expect("set");
         assert_eq!(s.effective().format.time_zone.to_string(), "Europe/Berlin");
         s.commit();
         assert_eq!(value(&s, "TimeZone"), "UTC");
@@ -510,7 +561,12 @@ mod tests {
     #[test]
     fn wrong_names_and_fixed_settings_are_refused() {
         let s = settings();
-        let code = |name: &str| s.assign(name, Some("1"), false).expect_err("refused").code.to_string();
+        let code = |name: &str| {
+            s.assign(name, Some("1"), false)
+                .expect_err("refused")
+                .code
+                .to_string()
+        };
         assert_eq!(code("no_such"), "42704");
         assert_eq!(code("tessera.no_such"), "42704");
         assert_eq!(code("server_version"), "55P02");
@@ -520,8 +576,13 @@ mod tests {
     #[test]
     fn the_client_hears_of_changes_once() {
         let s = settings();
-        assert!(s.reported().iter().any(|(name, value)| *name == "client_encoding" && value == "UTF8"));
-        s.assign("application_name", Some("psql"), false).expect("set");
+        assert!(
+            s.reported()
+                .iter()
+                .any(|(name, value)| *name == "client_encoding" && value == "UTF8")
+        );
+        s.assign("application_name", Some("psql"), false)
+            .expect("set");
         s.assign("lock_timeout", Some("1s"), false).expect("set");
         assert_eq!(s.take_reports(), [("application_name", "psql".to_owned())]);
         assert!(s.take_reports().is_empty());

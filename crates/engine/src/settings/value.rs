@@ -74,8 +74,14 @@ pub(crate) fn canonical(definition: &Definition, text: &str) -> Result<String, R
             in_range(definition, value, min, max, "")
         }
         Kind::Milliseconds { max } => {
-            let units =
-                [("us", 0.001), ("ms", 1.0), ("s", 1e3), ("min", 6e4), ("h", 3.6e6), ("d", 8.64e7)];
+            let units = [
+                ("us", 0.001),
+                ("ms", 1.0),
+                ("s", 1e3),
+                ("min", 6e4),
+                ("h", 3.6e6),
+                ("d", 8.64e7),
+            ];
             let value = with_unit(definition, text, &units)?;
             in_range(definition, value, 0, max, " ms")
         }
@@ -92,12 +98,19 @@ pub(crate) fn canonical(definition: &Definition, text: &str) -> Result<String, R
         }
         Kind::Real => {
             let value = text.parse::<f64>().map_err(|_| invalid(definition, text))?;
-            if value.is_finite() { Ok(value.to_string()) } else { Err(invalid(definition, text)) }
+            if value.is_finite() {
+                Ok(value.to_string())
+            } else {
+                Err(invalid(definition, text))
+            }
         }
         Kind::String | Kind::Token => Ok(text.to_owned()),
         Kind::Name => Ok(printable(text)),
         Kind::Enum(words) => {
-            let known = words.iter().find(|word| word.eq_ignore_ascii_case(text)).copied();
+            let known = words
+                .iter()
+                .find(|word| word.eq_ignore_ascii_case(text))
+                .copied();
             let known = known.or_else(|| match (parse_bool(text), definition.name) {
                 // Booleans where `on` and `off` are two of several words.
                 (Some(true), _) if words.contains(&"on") => Some("on"),
@@ -110,9 +123,8 @@ pub(crate) fn canonical(definition: &Definition, text: &str) -> Result<String, R
             })
         }
         Kind::List => {
-            parse_list(text).ok_or_else(|| {
-                invalid(definition, text).with_detail("List syntax is invalid.")
-            })?;
+            parse_list(text)
+                .ok_or_else(|| invalid(definition, text).with_detail("List syntax is invalid."))?;
             Ok(text.to_owned())
         }
         Kind::Encoding => {
@@ -147,7 +159,10 @@ pub(crate) fn parse_zone(text: &str) -> Option<TimeZone> {
         let seconds = hours * 3600.0;
         return (seconds.abs() < 57_600.0).then_some(TimeZone::Fixed(seconds as i32));
     }
-    if text.get(..8).is_some_and(|word| word.eq_ignore_ascii_case("interval")) {
+    if text
+        .get(..8)
+        .is_some_and(|word| word.eq_ignore_ascii_case("interval"))
+    {
         let offset = text.split('\'').nth(1)?.trim();
         // In names the sign is POSIX's, west of Greenwich; in an interval it is not.
         let turned = match offset.strip_prefix('-') {
@@ -162,12 +177,19 @@ pub(crate) fn parse_zone(text: &str) -> Option<TimeZone> {
 /// A value as SHOW prints it: times and sizes in the largest unit that fits.
 pub(crate) fn shown<'a>(definition: &Definition, value: &'a str) -> Cow<'a, str> {
     let units: &[(i64, &str)] = match definition.kind {
-        Kind::Milliseconds { .. } => {
-            &[(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"), (1, "ms")]
-        }
-        Kind::Kilobytes { .. } => {
-            &[(1_073_741_824, "TB"), (1_048_576, "GB"), (1_024, "MB"), (1, "kB")]
-        }
+        Kind::Milliseconds { .. } => &[
+            (86_400_000, "d"),
+            (3_600_000, "h"),
+            (60_000, "min"),
+            (1_000, "s"),
+            (1, "ms"),
+        ],
+        Kind::Kilobytes { .. } => &[
+            (1_073_741_824, "TB"),
+            (1_048_576, "GB"),
+            (1_024, "MB"),
+            (1, "kB"),
+        ],
         _ => return Cow::Borrowed(value),
     };
     match value.parse::<i64>() {
@@ -175,7 +197,9 @@ pub(crate) fn shown<'a>(definition: &Definition, value: &'a str) -> Cow<'a, str>
         Ok(number) => units
             .iter()
             .find(|(size, _)| number % size == 0)
-            .map_or(Cow::Borrowed(value), |(size, unit)| Cow::Owned(format!("{}{unit}", number / size))),
+            .map_or(Cow::Borrowed(value), |(size, unit)| {
+                Cow::Owned(format!("{}{unit}", number / size))
+            }),
     }
 }
 
@@ -267,8 +291,14 @@ pub(crate) fn parse_list(text: &str) -> Option<Vec<String>> {
 pub(crate) fn quote_element(name: &str) -> String {
     let plain = !name.is_empty()
         && !name.starts_with(|c: char| c.is_ascii_digit())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if plain {
+        name.to_owned()
+    } else {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
 }
 
 /// An isolation level's word as the engine's level: `true` for REPEATABLE READ.
@@ -281,7 +311,9 @@ pub(crate) fn parse_isolation(text: &str) -> Result<bool, Report> {
         "serializable" => Err(Report::unsupported(
             "transaction isolation level SERIALIZABLE is not supported yet",
         )
-        .with_hint("Use REPEATABLE READ, and SELECT … FOR UPDATE where rows depend on each other.")),
+        .with_hint(
+            "Use REPEATABLE READ, and SELECT … FOR UPDATE where rows depend on each other.",
+        )),
         _ => Ok(false),
     }
 }
@@ -290,18 +322,27 @@ fn with_unit(definition: &Definition, text: &str, units: &[(&str, f64)]) -> Resu
     let end = text
         .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e' | 'E')))
         .unwrap_or(text.len());
-    let number = text[..end].parse::<f64>().map_err(|_| invalid(definition, text))?;
+    let number = text[..end]
+        .parse::<f64>()
+        .map_err(|_| invalid(definition, text))?;
     let unit = text[end..].trim();
     let factor = if unit.is_empty() {
         1.0
     } else {
-        units.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor).ok_or_else(|| {
-            let names: Vec<_> = units.iter().map(|(name, _)| format!("\"{name}\"")).collect();
-            invalid(definition, text).with_hint(format!(
-                "Valid units for this parameter are {}.",
-                names.join(", ")
-            ))
-        })?
+        units
+            .iter()
+            .find(|(name, _)| *name == unit)
+            .map(|(_, factor)| *factor)
+            .ok_or_else(|| {
+                let names: Vec<_> = units
+                    .iter()
+                    .map(|(name, _)| format!("\"{name}\""))
+                    .collect();
+                invalid(definition, text).with_hint(format!(
+                    "Valid units for this parameter are {}.",
+                    names.join(", ")
+                ))
+            })?
     };
     // `as` saturates, and the range is checked by the caller.
     Ok((number * factor).round() as i64)
@@ -340,7 +381,10 @@ fn printable(text: &str) -> String {
 fn invalid(definition: &Definition, text: &str) -> Report {
     Report::error(
         codes::INVALID_PARAMETER_VALUE,
-        format!("invalid value for parameter \"{}\": \"{text}\"", definition.name),
+        format!(
+            "invalid value for parameter \"{}\": \"{text}\"",
+            definition.name
+        ),
     )
 }
 
@@ -375,7 +419,11 @@ mod tests {
         check("jit", "of", Ok("off"));
         check("jit", "o", Err("22023"));
         check("synchronous_commit", "true", Ok("on"));
-        check("default_transaction_isolation", "REPEATABLE READ", Ok("repeatable read"));
+        check(
+            "default_transaction_isolation",
+            "REPEATABLE READ",
+            Ok("repeatable read"),
+        );
         check("default_transaction_isolation", "sometimes", Err("22023"));
         check("client_encoding", "utf-8", Ok("UTF8"));
         check("client_encoding", "LATIN1", Err("22023"));
@@ -386,7 +434,11 @@ mod tests {
         check("application_name", "caf\u{e9}", Ok("caf?"));
         check("TimeZone", "Mars/Olympus", Err("22023"));
         check("TimeZone", "europe/berlin", Ok("Europe/Berlin"));
-        check("TimeZone", "INTERVAL '+02:00' HOUR TO MINUTE", Ok("<+02>-02"));
+        check(
+            "TimeZone",
+            "INTERVAL '+02:00' HOUR TO MINUTE",
+            Ok("<+02>-02"),
+        );
         check("TimeZone", "-7", Ok("<-07>+07"));
         check("search_path", "a, \"B c\"", Ok("a, \"B c\""));
         check("search_path", "a,,b", Err("22023"));
@@ -394,8 +446,16 @@ mod tests {
 
     #[test]
     fn lists_are_read_back_as_they_were_quoted() {
-        for names in [vec!["public"], vec!["$user", "public"], vec!["a\"b", "C,d", " "]] {
-            let text = names.iter().map(|name| quote_element(name)).collect::<Vec<_>>().join(", ");
+        for names in [
+            vec!["public"],
+            vec!["$user", "public"],
+            vec!["a\"b", "C,d", " "],
+        ] {
+            let text = names
+                .iter()
+                .map(|name| quote_element(name))
+                .collect::<Vec<_>>()
+                .join(", ");
             assert_eq!(parse_list(&text).expect("well-formed"), names, "{text}");
         }
         assert_eq!(parse_list("Public"), Some(vec!["public".to_owned()]));

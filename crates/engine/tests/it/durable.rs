@@ -13,8 +13,14 @@ async fn users_and_data_are_there_after_reopening() {
     assert_eq!(engine.take_generated_password(), None);
     assert!(engine.check_password("admin", "first"));
     let mut session = engine.session("admin").await.unwrap();
-    session.run("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2)").await.unwrap();
-    session.run("CREATE USER bob PASSWORD 'builder'").await.unwrap();
+    session
+        .run("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2)")
+        .await
+        .unwrap();
+    session
+        .run("CREATE USER bob PASSWORD 'builder'")
+        .await
+        .unwrap();
     drop(session);
     let other = Engine::open(options()).await.unwrap_err();
     assert_eq!(other.code.as_str(), "55006", "{}", other.message);
@@ -22,7 +28,10 @@ async fn users_and_data_are_there_after_reopening() {
     drop(engine);
 
     // A password given later does not change the administrator's.
-    let options = EngineOptions { admin_password: Some("second".to_owned()), ..options() };
+    let options = EngineOptions {
+        admin_password: Some("second".to_owned()),
+        ..options()
+    };
     let engine = Engine::open(options).await.unwrap();
     assert!(engine.check_password("admin", "first") && !engine.check_password("admin", "second"));
     assert!(engine.check_password("bob", "builder") && !engine.check_password("bob", "other"));

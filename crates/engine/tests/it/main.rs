@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something fails")]
 
 mod cancel;
+mod clients;
 mod durable;
 mod script;

@@ -16,7 +16,10 @@ async fn scripts_give_the_answers_in_their_files() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/session");
     let update = std::env::var_os("UPDATE").is_some();
     let mut differing = Vec::new();
-    let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
     assert!(!files.is_empty());
     for path in files {
@@ -26,7 +29,11 @@ async fn scripts_give_the_answers_in_their_files() {
             if update {
                 fs::write(&path, &found).unwrap();
             } else {
-                differing.push(format!("{}:\n{}", path.display(), difference(&expected, &found)));
+                differing.push(format!(
+                    "{}:\n{}",
+                    path.display(),
+                    difference(&expected, &found)
+                ));
             }
         }
     }
@@ -45,8 +52,14 @@ async fn run(script: &str) -> String {
         let block = block.trim_end_matches('\n');
         let command = block.split("\n----").next().unwrap();
         out.push_str(command);
-        let lines: Vec<&str> = command.lines().filter(|line| !line.starts_with('#')).collect();
-        let Some((who, sql)) = lines.join("\n").split_once("> ").map(|(a, b)| (a.to_owned(), b.to_owned()))
+        let lines: Vec<&str> = command
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .collect();
+        let Some((who, sql)) = lines
+            .join("\n")
+            .split_once("> ")
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
         else {
             continue;
         };
@@ -87,14 +100,23 @@ async fn answer(session: &mut Session, sql: &str) -> String {
     let result = session.run(sql).await;
     let mut lines = Vec::new();
     for notice in session.take_notices() {
-        lines.push(format!("{} {}: {}", notice.severity.as_str(), notice.code, notice.message));
+        lines.push(format!(
+            "{} {}: {}",
+            notice.severity.as_str(),
+            notice.code,
+            notice.message
+        ));
     }
     match result {
         Ok(results) => {
             for result in results {
                 for row in 0..result.rows.len() {
                     let values: Vec<String> = (0..result.columns.len())
-                        .map(|column| result.text(row, column).unwrap_or_else(|| "NULL".to_owned()))
+                        .map(|column| {
+                            result
+                                .text(row, column)
+                                .unwrap_or_else(|| "NULL".to_owned())
+                        })
                         .collect();
                     lines.push(values.join(" | "));
                 }
@@ -115,7 +137,12 @@ async fn answer(session: &mut Session, sql: &str) -> String {
 }
 
 fn error(report: &Report) -> String {
-    let mut text = format!("{} {}: {}", report.severity.as_str(), report.code, report.message);
+    let mut text = format!(
+        "{} {}: {}",
+        report.severity.as_str(),
+        report.code,
+        report.message
+    );
     if let Some(hint) = &report.hint {
         write!(text, "\nHINT: {hint}").unwrap();
     }
@@ -124,11 +151,19 @@ fn error(report: &Report) -> String {
 
 /// The first lines that differ.
 fn difference(expected: &str, found: &str) -> String {
-    let at = expected.lines().zip(found.lines()).position(|(a, b)| a != b);
+    let at = expected
+        .lines()
+        .zip(found.lines())
+        .position(|(a, b)| a != b);
     let at = at.unwrap_or_else(|| expected.lines().count().min(found.lines().count()));
     let part = |text: &str| {
         let lines: Vec<&str> = text.lines().skip(at.saturating_sub(4)).take(12).collect();
         lines.join("\n")
     };
-    format!("line {}\n--- expected\n{}\n--- found\n{}", at + 1, part(expected), part(found))
+    format!(
+        "line {}\n--- expected\n{}\n--- found\n{}",
+        at + 1,
+        part(expected),
+        part(found)
+    )
 }

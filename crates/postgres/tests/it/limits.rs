@@ -12,7 +12,11 @@ use crate::support::{SOON, TestServer, code};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_client_is_sent_away_and_takes_no_place() {
-    let engine = EngineOptions { sessions_max: 2, sessions_reserved: 0, ..EngineOptions::memory() };
+    let engine = EngineOptions {
+        sessions_max: 2,
+        sessions_reserved: 0,
+        ..EngineOptions::memory()
+    };
     let server = TestServer::with(engine, |options| {
         options.login_timeout = Duration::from_millis(300);
     })
@@ -24,7 +28,9 @@ async fn a_silent_client_is_sent_away_and_takes_no_place() {
     let client = server.client().await;
     for mut socket in silent {
         let mut buffer = [0; 1];
-        let read = tokio::time::timeout(SOON, socket.read(&mut buffer)).await.unwrap();
+        let read = tokio::time::timeout(SOON, socket.read(&mut buffer))
+            .await
+            .unwrap();
         assert!(matches!(read, Ok(0) | Err(_)), "closed without a word");
     }
     drop(client);
@@ -33,9 +39,18 @@ async fn a_silent_client_is_sent_away_and_takes_no_place() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn newcomers_beyond_the_limit_are_told_and_an_administrator_gets_in() {
-    let engine = EngineOptions { sessions_max: 5, sessions_reserved: 1, ..EngineOptions::memory() };
+    let engine = EngineOptions {
+        sessions_max: 5,
+        sessions_reserved: 1,
+        ..EngineOptions::memory()
+    };
     let server = TestServer::with(engine, |_| {}).await;
-    server.engine.users().add("bob", "builder", false).await.unwrap();
+    server
+        .engine
+        .users()
+        .add("bob", "builder", false)
+        .await
+        .unwrap();
     let mut clients = Vec::new();
     for _ in 0..4 {
         clients.push(server.connect("bob", "builder").await.unwrap());
@@ -66,7 +81,9 @@ async fn a_client_that_never_reads_is_cut_off() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(SOON, gone).await.expect("the session ends");
+    tokio::time::timeout(SOON, gone)
+        .await
+        .expect("the session ends");
     server.stop().await;
 }
 
@@ -74,12 +91,19 @@ async fn a_client_that_never_reads_is_cut_off() {
 async fn an_idle_transaction_ends_with_its_own_code() {
     let server = TestServer::trusting().await;
     let mut raw = Raw::started(server.address()).await;
-    raw.send(&message(b'Q', b"set idle_in_transaction_session_timeout = 50; begin\0")).await;
+    raw.send(&message(
+        b'Q',
+        b"set idle_in_transaction_session_timeout = 50; begin\0",
+    ))
+    .await;
     raw.answers("ReadyForQuery").await;
     let answers = raw.answers("closed").await;
     assert_eq!(
         answers,
-        ["Error FATAL 25P03 terminating connection due to idle-in-transaction timeout", "closed"]
+        [
+            "Error FATAL 25P03 terminating connection due to idle-in-transaction timeout",
+            "closed"
+        ]
     );
     server.stop().await;
 }
@@ -90,13 +114,26 @@ async fn too_many_prepared_statements_are_refused_and_closed_ones_forgotten() {
     let mut raw = Raw::started(server.address()).await;
     let mut batch = Vec::new();
     for number in 0..=10_000 {
-        batch.extend(message(b'P', format!("s{number}\0select 1\0\0\0").as_bytes()));
+        batch.extend(message(
+            b'P',
+            format!("s{number}\0select 1\0\0\0").as_bytes(),
+        ));
     }
     batch.extend(message(b'S', b""));
     raw.send(&batch).await;
     let answers = raw.answers("ReadyForQuery").await;
-    assert_eq!(answers.iter().filter(|answer| *answer == "ParseComplete").count(), 10_000);
-    assert!(answers.iter().any(|answer| answer.starts_with("Error ERROR 53400")));
+    assert_eq!(
+        answers
+            .iter()
+            .filter(|answer| *answer == "ParseComplete")
+            .count(),
+        10_000
+    );
+    assert!(
+        answers
+            .iter()
+            .any(|answer| answer.starts_with("Error ERROR 53400"))
+    );
     let mut batch = message(b'C', b"Ss0\0");
     batch.extend(message(b'P', b"again\0select 1\0\0\0"));
     batch.extend(message(b'S', b""));
@@ -113,7 +150,7 @@ async fn stopping_sends_idle_clients_away_and_waits_for_the_others() {
     let server = TestServer::trusting().await;
     let mut idle = Raw::started(server.address()).await;
     let mut holder = Raw::started(server.address()).await;
-    holder.send(&message(b'Q', b"create table t (id int primary key); insert into t values (1); begin; update t set id = 2\0")).await;
+    holder.send(&message(b'Q', b"create table t (id int primary key); insert into t values (1); commit; begin; update t set id = 2\0")).await;
     holder.answers("ReadyForQuery").await;
     let mut waiter = Raw::started(server.address()).await;
     waiter.send(&message(b'Q', b"update t set id = 3\0")).await;
@@ -129,6 +166,12 @@ async fn stopping_sends_idle_clients_away_and_waits_for_the_others() {
     assert_eq!(idle.answers("closed").await, [goodbye, "closed"]);
     assert_eq!(holder.answers("closed").await, [goodbye, "closed"]);
     let last = waiter.answers("closed").await;
-    assert!(last.ends_with(&[goodbye.to_owned(), "closed".to_owned()]), "{last:?}");
-    assert!(last.contains(&"CommandComplete UPDATE 1".to_owned()), "{last:?}");
+    assert!(
+        last.ends_with(&[goodbye.to_owned(), "closed".to_owned()]),
+        "{last:?}"
+    );
+    assert!(
+        last.contains(&"CommandComplete UPDATE 1".to_owned()),
+        "{last:?}"
+    );
 }

@@ -13,7 +13,10 @@ use crate::support::{PASSWORD, TestServer, code};
 async fn a_password_opens_and_a_wrong_one_does_not() {
     let server = TestServer::start().await;
     let client = server.client().await;
-    client.batch_execute("CREATE USER bob PASSWORD 'builder'; CREATE ROLE team PASSWORD 'x'").await.unwrap();
+    client
+        .batch_execute("CREATE USER bob PASSWORD 'builder'; CREATE ROLE team PASSWORD 'x'")
+        .await
+        .unwrap();
     drop(server.connect("bob", "builder").await.unwrap());
     let mut messages = Vec::new();
     for (user, password) in [("bob", "Builder"), ("nobody", "builder"), ("team", "x")] {
@@ -33,7 +36,10 @@ async fn an_unknown_user_is_offered_the_same_exchange() {
     for user in ["admin", "nobody"] {
         let mut raw = Raw::connect(server.address()).await;
         raw.send(&startup(&[("user", user)])).await;
-        assert_eq!(raw.answers("AuthenticationSASL").await, ["AuthenticationSASL SCRAM-SHA-256"]);
+        assert_eq!(
+            raw.answers("AuthenticationSASL").await,
+            ["AuthenticationSASL SCRAM-SHA-256"]
+        );
         // A statement in place of the password.
         raw.send(b"Q\0\0\0\x0dselect 1\0").await;
         assert_eq!(
@@ -46,19 +52,30 @@ async fn an_unknown_user_is_offered_the_same_exchange() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn too_many_failures_are_not_heard_any_more() {
-    let server =
-        TestServer::with(EngineOptions::memory(), |options| options.failed_logins_max = 3).await;
+    let server = TestServer::with(EngineOptions::memory(), |options| {
+        options.failed_logins_max = 3
+    })
+    .await;
     for attempt in 0..5 {
         let error = server.connect("admin", "wrong").await.err().unwrap();
-        assert_eq!(code(&error), if attempt < 3 { "28P01" } else { "53300" }, "{attempt}");
+        assert_eq!(
+            code(&error),
+            if attempt < 3 { "28P01" } else { "53300" },
+            "{attempt}"
+        );
     }
-    assert_eq!(code(&server.connect("admin", PASSWORD).await.err().unwrap()), "53300");
+    assert_eq!(
+        code(&server.connect("admin", PASSWORD).await.err().unwrap()),
+        "53300"
+    );
     server.stop().await;
 }
 
 #[tokio::test]
 async fn trust_is_for_this_machine_only() {
-    let engine = tessera_engine::Engine::open(EngineOptions::memory()).await.unwrap();
+    let engine = tessera_engine::Engine::open(EngineOptions::memory())
+        .await
+        .unwrap();
     let mut options = ServerOptions::on(([0, 0, 0, 0], 0).into());
     options.authentication = Authentication::Trust;
     let refused = Server::start(engine.clone(), options).await.err().unwrap();
@@ -88,7 +105,11 @@ async fn tls_encrypts_and_may_be_required() {
     })
     .await;
     // Without TLS: a clear refusal.
-    let plain = server.config("admin", PASSWORD).ssl_mode(tokio_postgres::config::SslMode::Disable).connect(NoTls).await;
+    let plain = server
+        .config("admin", PASSWORD)
+        .ssl_mode(tokio_postgres::config::SslMode::Disable)
+        .connect(NoTls)
+        .await;
     assert_eq!(code(&plain.err().unwrap()), "28000");
     // With it.
     let mut roots = rustls::RootCertStore::empty();
@@ -98,14 +119,22 @@ async fn tls_encrypts_and_may_be_required() {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let mut socket = tokio::net::TcpStream::connect(server.address()).await.unwrap();
+    let mut socket = tokio::net::TcpStream::connect(server.address())
+        .await
+        .unwrap();
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    socket.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).await.unwrap();
+    socket
+        .write_all(&[0, 0, 0, 8, 4, 210, 22, 47])
+        .await
+        .unwrap();
     assert_eq!(socket.read_u8().await.unwrap(), b'S');
     let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
     let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
     let mut encrypted = connector.connect(name, socket).await.unwrap();
-    encrypted.write_all(&startup(&[("user", "admin")])).await.unwrap();
+    encrypted
+        .write_all(&startup(&[("user", "admin")]))
+        .await
+        .unwrap();
     assert_eq!(encrypted.read_u8().await.unwrap(), b'R');
     encrypted.shutdown().await.unwrap();
     drop(encrypted);

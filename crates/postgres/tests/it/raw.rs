@@ -15,13 +15,17 @@ pub(crate) struct Raw {
 
 impl Raw {
     pub(crate) async fn connect(address: SocketAddr) -> Raw {
-        Raw { socket: TcpStream::connect(address).await.unwrap(), input: Vec::new() }
+        Raw {
+            socket: TcpStream::connect(address).await.unwrap(),
+            input: Vec::new(),
+        }
     }
 
     /// Connected and logged in, to a server that trusts.
     pub(crate) async fn started(address: SocketAddr) -> Raw {
         let mut raw = Raw::connect(address).await;
-        raw.send(&startup(&[("user", "admin"), ("database", "tessera")])).await;
+        raw.send(&startup(&[("user", "admin"), ("database", "tessera")]))
+            .await;
         raw.answers("ReadyForQuery").await;
         raw
     }
@@ -36,7 +40,9 @@ impl Raw {
         let mut answers = Vec::new();
         loop {
             let next = tokio::time::timeout(SOON, self.message());
-            let Ok(message) = next.await else { panic!("no answer in time; so far {answers:?}") };
+            let Ok(message) = next.await else {
+                panic!("no answer in time; so far {answers:?}")
+            };
             let Some(message) = message else {
                 answers.push("closed".to_owned());
                 return answers;
@@ -113,7 +119,11 @@ pub(crate) fn message(kind: u8, body: &[u8]) -> Vec<u8> {
 }
 
 fn show(kind: u8, body: &[u8]) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned();
+    let text = |bytes: &[u8]| {
+        String::from_utf8_lossy(bytes)
+            .trim_end_matches('\0')
+            .to_owned()
+    };
     let i16_at = |at: usize| i16::from_be_bytes(body[at..at + 2].try_into().unwrap());
     let i32_at = |at: usize| i32::from_be_bytes(body[at..at + 4].try_into().unwrap());
     match kind {
@@ -138,8 +148,9 @@ fn show(kind: u8, body: &[u8]) -> String {
         b'H' => format!("CopyOutResponse {} columns", i16_at(1)),
         b'v' => format!("NegotiateProtocolVersion {}.{}", i16_at(0), i16_at(2)),
         b't' => {
-            let oids: Vec<String> =
-                (0..i16_at(0) as usize).map(|n| i32_at(2 + 4 * n).to_string()).collect();
+            let oids: Vec<String> = (0..i16_at(0) as usize)
+                .map(|n| i32_at(2 + 4 * n).to_string())
+                .collect();
             format!("ParameterDescription {}", oids.join(" "))
         }
         b'T' => {
@@ -172,10 +183,18 @@ fn show(kind: u8, body: &[u8]) -> String {
         }
         b'E' | b'N' => {
             let mut fields: Vec<(u8, String)> = Vec::new();
-            for part in body.split(|byte| *byte == 0).filter(|part| !part.is_empty()) {
+            for part in body
+                .split(|byte| *byte == 0)
+                .filter(|part| !part.is_empty())
+            {
                 fields.push((part[0], text(&part[1..])));
             }
-            let get = |letter| fields.iter().find(|(l, _)| *l == letter).map_or("", |(_, v)| v);
+            let get = |letter| {
+                fields
+                    .iter()
+                    .find(|(l, _)| *l == letter)
+                    .map_or("", |(_, v)| v)
+            };
             let name = if kind == b'E' { "Error" } else { "Notice" };
             format!("{name} {} {} {}", get(b'S'), get(b'C'), get(b'M'))
         }

@@ -22,7 +22,10 @@ async fn bytes_get_the_answers_in_their_files() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/wire");
     let update = std::env::var_os("UPDATE").is_some();
     let mut differing = Vec::new();
-    let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
     assert!(!files.is_empty());
     for path in files {
@@ -56,8 +59,10 @@ async fn run(script: &str, address: SocketAddr) -> String {
                 "connect" => raw = Raw::connect(address).await,
                 "login" => raw = Raw::started(address).await,
                 "startup" => {
-                    let parameters: Vec<_> =
-                        rest.split(' ').filter_map(|pair| pair.split_once('=')).collect();
+                    let parameters: Vec<_> = rest
+                        .split(' ')
+                        .filter_map(|pair| pair.split_once('='))
+                        .collect();
                     bytes.extend(startup(&parameters));
                 }
                 "packet" => bytes.extend(packet(&fields(rest))),
@@ -93,16 +98,18 @@ fn fields(line: &str) -> Vec<u8> {
             quote @ (b'"' | b'\'') => {
                 let end = 1 + rest[1..].find(quote as char).unwrap();
                 let text = unescape(&rest[1..end]);
-                let times = rest[end + 1..].strip_prefix('*').map(|times| {
-                    times.split(' ').next().unwrap().parse::<usize>().unwrap()
-                });
+                let times = rest[end + 1..]
+                    .strip_prefix('*')
+                    .map(|times| times.split(' ').next().unwrap().parse::<usize>().unwrap());
                 for _ in 0..times.unwrap_or(1) {
                     bytes.extend_from_slice(&text);
                 }
                 if quote == b'"' {
                     bytes.push(0);
                 }
-                rest[end..].find(' ').map_or(rest.len(), |space| end + space)
+                rest[end..]
+                    .find(' ')
+                    .map_or(rest.len(), |space| end + space)
             }
             _ => {
                 let end = rest.find(' ').unwrap_or(rest.len());
@@ -114,9 +121,10 @@ fn fields(line: &str) -> Vec<u8> {
                 } else if let Some(value) = word.strip_prefix("i8:") {
                     bytes.extend(value.parse::<u8>().unwrap().to_be_bytes());
                 } else if let Some(hex) = word.strip_prefix('x') {
-                    bytes.extend((0..hex.len() / 2).map(|at| {
-                        u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()
-                    }));
+                    bytes.extend(
+                        (0..hex.len() / 2)
+                            .map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()),
+                    );
                 } else {
                     panic!("what is {word} in {line}?");
                 }

@@ -33,7 +33,10 @@ impl TestServer {
         engine: EngineOptions,
         change: impl FnOnce(&mut ServerOptions),
     ) -> TestServer {
-        let engine = EngineOptions { admin_password: Some(PASSWORD.to_owned()), ..engine };
+        let engine = EngineOptions {
+            admin_password: Some(PASSWORD.to_owned()),
+            ..engine
+        };
         let engine = Engine::open(engine).await.unwrap();
         let mut options = ServerOptions::on(([127, 0, 0, 1], 0).into());
         options.failed_login_delay = Duration::from_millis(1);
@@ -86,5 +89,7 @@ impl TestServer {
 
 /// The SQLSTATE of a driver's error.
 pub(crate) fn code(error: &tokio_postgres::Error) -> String {
-    error.code().map_or_else(|| error.to_string(), |state| state.code().to_owned())
+    error
+        .code()
+        .map_or_else(|| error.to_string(), |state| state.code().to_owned())
 }
