@@ -142,7 +142,7 @@ async fn run(config: &Config, environment: Environment) -> Result<Exit, Failure>
         tls: postgres_tls,
         login_timeout: config.login_timeout,
         write_timeout: config.write_timeout,
-        connections_max: config.connections_max + LOGGING_IN_MAX,
+        logins_max: LOGGING_IN_MAX,
         ..ServerOptions::on(config.postgres)
     };
     let postgres = match Server::start(engine.clone(), postgres).await {

@@ -409,7 +409,7 @@ fn register_sizes(registry: &mut FunctionRegistry) {
     function(row_function("pg_relation_size", &[Regclass, Text], BigInt, strict, table_bytes));
     for (name, function_of) in [
         ("pg_cancel_backend", cancel_backend as RowFunction),
-        ("pg_terminate_backend", terminate_backend),
+        ("pg_terminate_backend", terminate_backend as RowFunction),
     ] {
         function(row_function(name, &[SqlType::Integer], SqlType::Boolean, strict, function_of));
     }
