@@ -207,12 +207,21 @@ impl Writer {
                 last = *version;
                 taken.push(entry);
             }
+            let started = self.shared.now();
             match self
                 .current
                 .file
                 .write_all_at(&self.buffer, self.current.end)
             {
-                Ok(()) => {}
+                Ok(()) => {
+                    let metrics = metrics();
+                    let took = self.shared.now().saturating_sub(started);
+                    metrics.wal_append_duration.record(took);
+                    metrics.wal_bytes.add(self.buffer.len() as u64);
+                    metrics
+                        .group_commit_batch_size
+                        .record_size(taken.len() as u64);
+                }
                 Err(error) if is_full(&error) && self.erase_attempt().is_ok() => {
                     taken.extend(entries);
                     return Err(Stop::Full { rest: taken });

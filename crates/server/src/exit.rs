@@ -46,6 +46,9 @@ impl Exit {
             Exit::Format
         } else if report.code == codes::DATA_CORRUPTED || report.code == codes::INDEX_CORRUPTED {
             Exit::Damaged
+        } else if report.code == codes::READ_ONLY_SQL_TRANSACTION {
+            // Safe mode, with so much missing that not even the catalog can be read.
+            Exit::Damaged
         } else if report.code == codes::DISK_FULL {
             Exit::DiskFull
         } else if report.code == codes::OBJECT_NOT_IN_PREREQUISITE_STATE {

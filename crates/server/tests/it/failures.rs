@@ -114,77 +114,81 @@ fn a_taken_port_is_named() {
     }
 }
 
-#[test]
-fn a_flipped_byte_in_the_log_leads_to_safe_mode_not_to_silence() {
-    let (_folder, data_dir) = folder();
-    let server = TestServer::start(&data_dir);
+/// Makes a table with two rows, kills the server, and damages its log where `place` says.
+/// Returns the segment's path and its good bytes.
+fn damage(data_dir: &Path, place: impl FnOnce(&[u8]) -> usize) -> (std::path::PathBuf, Vec<u8>) {
+    let server = TestServer::start(data_dir);
     server.query("CREATE TABLE kept (id int PRIMARY KEY, what text)");
-    server.query("INSERT INTO kept VALUES (1, 'here')");
-    server.query("INSERT INTO kept VALUES (2, 'there')");
+    server.query("INSERT INTO kept VALUES (1, 'first row')");
+    server.query("INSERT INTO kept VALUES (2, 'second row')");
     server.kill();
-    let (code, out, _) = output(tessera().arg("check").arg("--data-dir").arg(&data_dir));
+    let (code, out, _) = output(tessera().arg("check").arg("--data-dir").arg(data_dir));
     assert_eq!(code, 0, "{out}");
-    let log_dir = data_dir.join("log");
-    let segment = std::fs::read_dir(&log_dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let segment = segment
-        .filter(|path| path.extension().is_some_and(|e| e == "log"))
+    let files = std::fs::read_dir(data_dir.join("log")).unwrap();
+    let files = files.map(|entry| entry.unwrap().path());
+    let segment = files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
         .min()
         .unwrap();
-    let mut bytes = std::fs::read(&segment).unwrap();
-    let good = bytes.clone();
-    // Inside the first record's payload, far before the end of the log.
-    bytes[4096 + 60] ^= 0x10;
+    let good = std::fs::read(&segment).unwrap();
+    let mut bytes = good.clone();
+    bytes[place(&good)] ^= 0x10;
     std::fs::write(&segment, &bytes).unwrap();
-
-    let (code, out, err) = output(tessera().arg("check").arg("--data-dir").arg(&data_dir));
+    let (code, out, err) = output(tessera().arg("check").arg("--data-dir").arg(data_dir));
     assert_eq!(code, 13, "{out}{err}");
     assert!(out.contains("DAMAGED") && out.contains(".log"), "{out}");
+    (segment, good)
+}
 
-    let mut command = serve(&data_dir);
-    let mut child = command
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    // Safe mode (runs, read-only, says why) or a refusal with its own code: never silence.
-    let mut ready = String::new();
-    let mut reader = std::io::BufReader::new(child.stdout.take().unwrap());
-    std::io::BufRead::read_line(&mut reader, &mut ready).unwrap();
-    if ready.starts_with("ready: ") {
-        let http = ready
-            .trim()
-            .rsplit_once("http=")
-            .unwrap()
-            .1
-            .parse()
-            .unwrap();
-        assert_eq!(crate::harness::http_get(http, "/health/ready").0, 503);
-        assert_eq!(crate::harness::http_get(http, "/health/live").0, 200);
-        let pid = child.id().to_string();
-        std::process::Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .unwrap();
-    }
-    let output = child.wait_with_output().unwrap();
-    let err = String::from_utf8(output.stderr).unwrap();
-    if ready.starts_with("ready: ") {
-        assert!(err.contains("SAFE MODE"), "{err}");
-    } else {
-        assert_eq!(output.status.code(), Some(13), "{err}");
-    }
-    assert!(err.contains("damaged"), "{err}");
-
-    // Nothing was changed: with the byte restored, everything is there.
-    std::fs::write(&segment, &good).unwrap();
-    let server = TestServer::start(&data_dir);
-    assert_eq!(
-        server.query("SELECT string_agg(what, ' ' ORDER BY id) FROM kept"),
-        "here there"
-    );
+/// Nothing was changed by looking at the damage: with the byte restored, everything is there.
+fn restored_is_whole(data_dir: &Path, segment: &Path, good: &[u8]) {
+    std::fs::write(segment, good).unwrap();
+    let server = TestServer::start(data_dir);
+    let rows = server.query("SELECT string_agg(what, ', ' ORDER BY id) FROM kept");
+    assert_eq!(rows, "first row, second row");
     server.stop(&["unfinished write"]);
+}
+
+#[test]
+fn a_flipped_byte_under_a_row_leads_to_safe_mode() {
+    let (_folder, data_dir) = folder();
+    let (segment, good) = damage(&data_dir, |bytes| {
+        bytes
+            .windows(9)
+            .position(|window| window == b"first row")
+            .unwrap()
+    });
+    let server = TestServer::start(&data_dir);
+    assert_eq!(server.get("/health/ready").0, 503);
+    assert_eq!(server.get("/health/live").0, 200);
+    assert_eq!(
+        server.query("SELECT count(*) FROM kept"),
+        "0",
+        "what came before the damage"
+    );
+    let (code, _, err) = server.sql("INSERT INTO kept VALUES (3, 'x')");
+    assert!(code != 0 && err.contains("read-only"), "{err}");
+    let log = server.stop(&["safe mode", "SAFE MODE"]);
+    assert!(
+        log.contains("SAFE MODE") && log.contains("damaged"),
+        "{log}"
+    );
+    restored_is_whole(&data_dir, &segment, &good);
+}
+
+#[test]
+fn a_flipped_byte_under_the_catalog_is_refused_with_its_own_code() {
+    let (_folder, data_dir) = folder();
+    // Inside the payload of the very first record.
+    let (segment, good) = damage(&data_dir, |_| 4096 + 60);
+    let (code, out, err) = output(&mut serve(&data_dir));
+    assert_eq!(code, 13, "{err}");
+    assert!(
+        err.contains("damaged data in") && err.contains("tessera check"),
+        "{err}"
+    );
+    assert!(!out.contains("ready"), "{out}");
+    restored_is_whole(&data_dir, &segment, &good);
 }
 
 #[test]
