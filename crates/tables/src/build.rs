@@ -32,7 +32,13 @@ impl<'a> Rebuild<'a> {
     /// Begins; the storages of `table` and of its indexes are empty.
     pub fn new(txn: &'a Transaction, table: &'a Table) -> Rebuild<'a> {
         let entries = vec![0; table.indexes().len()];
-        Rebuild { txn, table, rows: 0, highest: None, entries }
+        Rebuild {
+            txn,
+            table,
+            rows: 0,
+            highest: None,
+            entries,
+        }
     }
 
     /// Adds a row.
@@ -47,14 +53,18 @@ impl<'a> Rebuild<'a> {
             if ascends {
                 self.highest = Some(key.clone());
             } else if self.txn.get_newest(KeySpace::Rows, &key).await?.is_some() {
-                let name = table.def().primary_key_index().map_or("", |index| &index.name);
+                let name = table
+                    .def()
+                    .primary_key_index()
+                    .map_or("", |index| &index.name);
                 return Err(duplicate(table, name, table.key_positions(), row));
             }
             key
         } else {
             table.key_of_number(self.rows)
         };
-        self.txn.put(KeySpace::Rows, key.clone(), table.encode(row)?)?;
+        self.txn
+            .put(KeySpace::Rows, key.clone(), table.encode(row)?)?;
         for (at, index) in table.indexes().iter().enumerate() {
             let entry = index.entry(row, &key)?;
             self.entries[at] += u64::from(entry.is_unique);
@@ -116,12 +126,21 @@ async fn check_unique(
             }
         }
     }
-    Err(TableError::IndexMismatch { index: index.def.name.clone() })
+    Err(TableError::IndexMismatch {
+        index: index.def.name.clone(),
+    })
 }
 
 async fn count_keys(txn: &Transaction, space: KeySpace, range: KeyRange) -> Result<u64> {
     let view: Arc<dyn Snapshot> = txn.newest_view();
-    let mut scan = view.scan(space, range, ScanOptions { keys_only: true, ..ScanOptions::default() });
+    let mut scan = view.scan(
+        space,
+        range,
+        ScanOptions {
+            keys_only: true,
+            ..ScanOptions::default()
+        },
+    );
     let mut count = 0;
     while let Some(batch) = scan.next_batch().await? {
         count += batch.len() as u64;

@@ -25,13 +25,17 @@ pub async fn check_table(view: &Arc<dyn Snapshot>, table: &Table) -> Result<u64>
             for (index, entries) in table.indexes().iter().zip(&mut expected) {
                 let entry = index.entry(&row, &stored.key)?;
                 if entries.insert(entry.key, entry.value).is_some() {
-                    return Err(TableError::IndexMismatch { index: index.def.name.clone() });
+                    return Err(TableError::IndexMismatch {
+                        index: index.def.name.clone(),
+                    });
                 }
             }
         }
     }
     for (index, mut entries) in table.indexes().iter().zip(expected) {
-        let mismatch = || TableError::IndexMismatch { index: index.def.name.clone() };
+        let mismatch = || TableError::IndexMismatch {
+            index: index.def.name.clone(),
+        };
         let options = ScanOptions::default();
         let mut scan = Arc::clone(view).scan(KeySpace::Indexes, index_range(index), options);
         while let Some(batch) = scan.next_batch().await? {

@@ -37,7 +37,9 @@ pub enum TableError {
         key: String,
     },
     /// NULL in a NOT NULL column.
-    #[error("null value in column \"{column}\" of relation \"{table}\" violates not-null constraint")]
+    #[error(
+        "null value in column \"{column}\" of relation \"{table}\" violates not-null constraint"
+    )]
     NotNull {
         /// Schema of the table.
         schema: String,
@@ -111,31 +113,49 @@ impl TableError {
     pub fn report(&self) -> Report {
         let report = Report::error(self.code().0, self.to_string());
         match self {
-            TableError::Duplicate { schema, table, constraint, key } => {
+            TableError::Duplicate {
+                schema,
+                table,
+                constraint,
+                key,
+            } => {
                 let mut report = report
                     .with_detail(format!("Key {key} already exists."))
                     .with_table(schema, table);
                 report.constraint = Some(constraint.clone());
                 report
             }
-            TableError::DuplicateInBuild { schema, table, index, key } => {
+            TableError::DuplicateInBuild {
+                schema,
+                table,
+                index,
+                key,
+            } => {
                 let mut report = report
                     .with_detail(format!("Key {key} is duplicated."))
                     .with_table(schema, table);
                 report.constraint = Some(index.clone());
                 report
             }
-            TableError::NotNull { schema, table, column, row } => report
+            TableError::NotNull {
+                schema,
+                table,
+                column,
+                row,
+            } => report
                 .with_detail(format!("Failing row contains {row}."))
                 .with_table(schema, table)
                 .with_column(column),
-            TableError::ContainsNull { schema, table, column } => {
-                report.with_table(schema, table).with_column(column)
-            }
+            TableError::ContainsNull {
+                schema,
+                table,
+                column,
+            } => report.with_table(schema, table).with_column(column),
             TableError::KeyTooLarge { .. } => report
                 .with_hint("Values of this size cannot be indexed; index a hash of them instead."),
-            TableError::IndexMismatch { .. } => report
-                .with_hint("Make the index anew with DROP INDEX and CREATE INDEX."),
+            TableError::IndexMismatch { .. } => {
+                report.with_hint("Make the index anew with DROP INDEX and CREATE INDEX.")
+            }
             TableError::Check(report) => report.clone(),
             TableError::Codec(error) => error.report(),
             TableError::Store(error) => error.report(),

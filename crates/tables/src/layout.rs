@@ -69,7 +69,10 @@ impl Table {
         if key.len() <= KEY_BYTES_MAX {
             return Ok(Key::from(key));
         }
-        let index = self.def().primary_key_index().map(|index| index.name.clone());
+        let index = self
+            .def()
+            .primary_key_index()
+            .map(|index| index.name.clone());
         Err(TableError::KeyTooLarge {
             index: index.unwrap_or_default(),
             bytes: key.len(),
@@ -117,7 +120,11 @@ impl Index {
                 bytes_max: KEY_BYTES_MAX,
             });
         }
-        Ok(Entry { key: Key::from(out), value: Val::from(value), is_unique })
+        Ok(Entry {
+            key: Key::from(out),
+            value: Val::from(value),
+            is_unique,
+        })
     }
 
     /// The key that a unique lookup by all columns reads; no value is NULL.
@@ -141,7 +148,9 @@ pub struct EntryRef<'a> {
 impl EntryRef<'_> {
     /// Key of the row that the entry is for.
     pub fn row_key(&self, table: &Table) -> Result<Key> {
-        let malformed = || CodecError::Malformed { what: "an index entry" };
+        let malformed = || CodecError::Malformed {
+            what: "an index entry",
+        };
         let suffix = match self.value {
             [ENTRY_UNIQUE, suffix @ ..] => suffix,
             [ENTRY_SUFFIX, high, low] => {
@@ -183,9 +192,11 @@ pub fn key_range(storage: RelationId, orders: &[Order], bounds: &Bounds) -> KeyR
         key::encode_value(value.as_ref(), order, &mut out);
         out
     };
-    let after = |key: Vec<u8>| key::successor(&key).map_or(Bound::Unbounded, |k| Bound::Included(k.into()));
+    let after =
+        |key: Vec<u8>| key::successor(&key).map_or(Bound::Unbounded, |k| Bound::Included(k.into()));
     let before = |key: Vec<u8>| Bound::Excluded(Key::from(key));
-    let until = |key: Vec<u8>| key::successor(&key).map_or(Bound::Unbounded, |k| Bound::Excluded(k.into()));
+    let until =
+        |key: Vec<u8>| key::successor(&key).map_or(Bound::Unbounded, |k| Bound::Excluded(k.into()));
     // In key order a descending column begins with its upper limit.
     let (first, last) = if order.descending {
         (&bounds.upper, &bounds.lower)

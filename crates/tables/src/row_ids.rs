@@ -40,7 +40,9 @@ impl RowIds {
         let highest = highest_number(txn.newest_view(), table).await?;
         let next = highest.map_or(1, |number| number.saturating_add(1));
         let mut counters = self.counters.lock();
-        let counter = counters.entry(storage).or_insert_with(|| Arc::new(AtomicU64::new(next)));
+        let counter = counters
+            .entry(storage)
+            .or_insert_with(|| Arc::new(AtomicU64::new(next)));
         // Another session may have made it meanwhile, from an older snapshot.
         counter.fetch_max(next, Ordering::Relaxed);
         Ok(Arc::clone(counter))
@@ -53,10 +55,16 @@ impl RowIds {
 }
 
 async fn highest_number(view: Arc<dyn Snapshot>, table: &Table) -> Result<Option<u64>> {
-    let options =
-        ScanOptions { reverse: true, row_limit: Some(1), keys_only: true, ..ScanOptions::default() };
+    let options = ScanOptions {
+        reverse: true,
+        row_limit: Some(1),
+        keys_only: true,
+        ..ScanOptions::default()
+    };
     let mut scan = view.scan(KeySpace::Rows, rows_range(table), options);
-    let Some(batch) = scan.next_batch().await? else { return Ok(None) };
+    let Some(batch) = scan.next_batch().await? else {
+        return Ok(None);
+    };
     let number = batch.first().and_then(|(key, _)| {
         let bytes: [u8; 8] = key.get(PREFIX_BYTES..)?.try_into().ok()?;
         Some(u64::from_be_bytes(bytes))

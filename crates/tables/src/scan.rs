@@ -44,7 +44,10 @@ impl ScanSpec {
 /// The row of that key.
 pub async fn get(view: &dyn Snapshot, key: &Key) -> Result<Option<Stored>> {
     let value = view.get(KeySpace::Rows, key).await?;
-    Ok(value.map(|value| Stored { key: key.clone(), value }))
+    Ok(value.map(|value| Stored {
+        key: key.clone(),
+        value,
+    }))
 }
 
 /// The row that a unique index finds by all its columns; none of `values` is NULL.
@@ -55,11 +58,22 @@ pub async fn get_by_index(
     values: &[Value],
 ) -> Result<Option<Stored>> {
     let entry_key = index.unique_key(values);
-    let Some(value) = view.get(KeySpace::Indexes, &entry_key).await? else { return Ok(None) };
-    let row_key = EntryRef { key: &entry_key, value: &value }.row_key(table)?;
+    let Some(value) = view.get(KeySpace::Indexes, &entry_key).await? else {
+        return Ok(None);
+    };
+    let row_key = EntryRef {
+        key: &entry_key,
+        value: &value,
+    }
+    .row_key(table)?;
     match view.get(KeySpace::Rows, &row_key).await? {
-        Some(value) => Ok(Some(Stored { key: row_key, value })),
-        None => Err(TableError::IndexMismatch { index: index.def.name.clone() }),
+        Some(value) => Ok(Some(Stored {
+            key: row_key,
+            value,
+        })),
+        None => Err(TableError::IndexMismatch {
+            index: index.def.name.clone(),
+        }),
     }
 }
 
@@ -71,13 +85,22 @@ pub struct RowScan {
 impl RowScan {
     /// Rows of `range`, which lies within the table's.
     pub fn new(view: Arc<dyn Snapshot>, range: KeyRange, spec: ScanSpec) -> RowScan {
-        RowScan { scan: view.scan(KeySpace::Rows, range, spec.options()) }
+        RowScan {
+            scan: view.scan(KeySpace::Rows, range, spec.options()),
+        }
     }
 
     /// The next rows, never none; `None` at the end.
     pub async fn next_batch(&mut self) -> Result<Option<Vec<Stored>>> {
-        let Some(batch) = self.scan.next_batch().await? else { return Ok(None) };
-        Ok(Some(batch.into_iter().map(|(key, value)| Stored { key, value }).collect()))
+        let Some(batch) = self.scan.next_batch().await? else {
+            return Ok(None);
+        };
+        Ok(Some(
+            batch
+                .into_iter()
+                .map(|(key, value)| Stored { key, value })
+                .collect(),
+        ))
     }
 }
 
@@ -99,21 +122,32 @@ impl IndexScan {
         spec: ScanSpec,
     ) -> IndexScan {
         let scan = Arc::clone(&view).scan(KeySpace::Indexes, range, spec.options());
-        IndexScan { view, scan, table: Arc::clone(table), index: index.def.name.clone() }
+        IndexScan {
+            view,
+            scan,
+            table: Arc::clone(table),
+            index: index.def.name.clone(),
+        }
     }
 
     /// The next rows, never none; `None` at the end.
     pub async fn next_batch(&mut self) -> Result<Option<Vec<Stored>>> {
-        let Some(batch) = self.scan.next_batch().await? else { return Ok(None) };
+        let Some(batch) = self.scan.next_batch().await? else {
+            return Ok(None);
+        };
         let mut keys = Vec::with_capacity(batch.len());
         for (key, value) in &batch {
-            keys.push((KeySpace::Rows, EntryRef { key, value }.row_key(&self.table)?));
+            keys.push((
+                KeySpace::Rows,
+                EntryRef { key, value }.row_key(&self.table)?,
+            ));
         }
         let values = self.view.get_many(&keys).await?;
         let mut rows = Vec::with_capacity(keys.len());
         for ((_, key), value) in keys.into_iter().zip(values) {
-            let value = value
-                .ok_or_else(|| TableError::IndexMismatch { index: self.index.clone() })?;
+            let value = value.ok_or_else(|| TableError::IndexMismatch {
+                index: self.index.clone(),
+            })?;
             rows.push(Stored { key, value });
         }
         Ok(Some(rows))

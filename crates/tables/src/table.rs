@@ -44,7 +44,11 @@ impl Index {
     pub fn new(table: &TableDef, def: &Arc<IndexDef>) -> Index {
         Index {
             def: Arc::clone(def),
-            positions: def.columns.iter().filter_map(|part| table.position(part.column)).collect(),
+            positions: def
+                .columns
+                .iter()
+                .filter_map(|part| table.position(part.column))
+                .collect(),
             orders: orders_of(def),
         }
     }
@@ -54,7 +58,10 @@ impl Index {
 pub(crate) fn orders_of(def: &IndexDef) -> Vec<Order> {
     def.columns
         .iter()
-        .map(|part| Order { descending: part.descending, nulls_first: part.nulls_first })
+        .map(|part| Order {
+            descending: part.descending,
+            nulls_first: part.nulls_first,
+        })
         .collect()
 }
 
@@ -64,10 +71,19 @@ impl Table {
         // A dropped column keeps its slot and its type, as old rows have a value there.
         let physical = usize::from(def.next_column.max(1)) - 1;
         let mut types = vec![SqlType::Boolean; physical];
-        let slots: Vec<usize> =
-            def.columns.iter().map(|column| usize::from(column.id.max(1)) - 1).collect();
-        let live = def.columns.iter().map(|column| (column.id, &column.sql_type));
-        let dropped = def.dropped.iter().map(|column| (column.id, &column.sql_type));
+        let slots: Vec<usize> = def
+            .columns
+            .iter()
+            .map(|column| usize::from(column.id.max(1)) - 1)
+            .collect();
+        let live = def
+            .columns
+            .iter()
+            .map(|column| (column.id, &column.sql_type));
+        let dropped = def
+            .dropped
+            .iter()
+            .map(|column| (column.id, &column.sql_type));
         for (id, sql_type) in live.chain(dropped) {
             if let Some(entry) = types.get_mut(usize::from(id.max(1)) - 1) {
                 *entry = sql_type.clone();
@@ -76,13 +92,28 @@ impl Table {
         let (key, key_orders) = match def.primary_key_index() {
             None => (Vec::new(), Vec::new()),
             Some(index) => (
-                index.columns.iter().filter_map(|part| def.position(part.column)).collect(),
+                index
+                    .columns
+                    .iter()
+                    .filter_map(|part| def.position(part.column))
+                    .collect(),
                 orders_of(index),
             ),
         };
-        let indexes = def.secondary_indexes().map(|index| Index::new(&def, index)).collect();
+        let indexes = def
+            .secondary_indexes()
+            .map(|index| Index::new(&def, index))
+            .collect();
         let is_dense = slots.len() == physical;
-        Table { layout: RowLayout::new(&types), slots, is_dense, key, key_orders, indexes, def }
+        Table {
+            layout: RowLayout::new(&types),
+            slots,
+            is_dense,
+            key,
+            key_orders,
+            indexes,
+            def,
+        }
     }
 
     /// The definition.
@@ -144,13 +175,18 @@ impl Table {
 
     /// Opens a stored row.
     pub fn read<'a>(&'a self, bytes: &'a [u8]) -> Result<RowView<'a>> {
-        Ok(RowView { table: self, reader: RowReader::new(&self.layout, bytes)? })
+        Ok(RowView {
+            table: self,
+            reader: RowReader::new(&self.layout, bytes)?,
+        })
     }
 
     /// Decodes a stored row.
     pub fn decode(&self, bytes: &[u8]) -> Result<Row> {
         let view = self.read(bytes)?;
-        (0..self.slots.len()).map(|at| Ok(view.get(at)?.to_owned())).collect()
+        (0..self.slots.len())
+            .map(|at| Ok(view.get(at)?.to_owned()))
+            .collect()
     }
 
     /// `Ok` unless a NOT NULL column is NULL.
@@ -176,9 +212,13 @@ impl Table {
 
     /// A key as error details show it: `(a, b)=(1, 2)`.
     pub(crate) fn describe_key(&self, positions: &[usize], row: &[Value]) -> String {
-        let names: Vec<&str> =
-            positions.iter().map(|at| self.def.columns[*at].name.as_str()).collect();
-        let values = positions.iter().map(|at| (&row[*at], &self.def.columns[*at].sql_type));
+        let names: Vec<&str> = positions
+            .iter()
+            .map(|at| self.def.columns[*at].name.as_str())
+            .collect();
+        let values = positions
+            .iter()
+            .map(|at| (&row[*at], &self.def.columns[*at].sql_type));
         format!("({})=({})", names.join(", "), describe_values(values))
     }
 }

@@ -111,7 +111,15 @@ impl<'a> Writer<'a> {
         locks: LockOptions,
     ) -> Writer<'a> {
         let highest = vec![None; 1 + table.indexes().len()];
-        Writer { txn, table, row_ids, locks, counter: None, is_exclusive: false, highest }
+        Writer {
+            txn,
+            table,
+            row_ids,
+            locks,
+            counter: None,
+            is_exclusive: false,
+            highest,
+        }
     }
 
     /// A writer that goes on where another of the same table and statement was suspended.
@@ -155,7 +163,10 @@ impl<'a> Writer<'a> {
         if self.is_exclusive {
             return Ok(true);
         }
-        let options = LockOptions { wait: Wait::SkipLocked, deadline: None };
+        let options = LockOptions {
+            wait: Wait::SkipLocked,
+            deadline: None,
+        };
         let resource = Resource::Relation(self.table.id());
         let grant = self.txn.lock(resource, Mode::X, &options).await?;
         if grant == tessera_locks::Grant::Skipped {
@@ -163,7 +174,10 @@ impl<'a> Writer<'a> {
         }
         // What was committed before the lock was granted is in this view; nobody adds to it now.
         let view: Arc<dyn Snapshot> = self.txn.newest_view();
-        self.raise(ROWS, highest_key(&view, KeySpace::Rows, rows_range(self.table)).await?);
+        self.raise(
+            ROWS,
+            highest_key(&view, KeySpace::Rows, rows_range(self.table)).await?,
+        );
         for (at, index) in self.table.indexes().iter().enumerate() {
             if index.def.unique {
                 let highest = highest_key(&view, KeySpace::Indexes, index_range(index)).await?;
@@ -183,13 +197,18 @@ impl<'a> Writer<'a> {
     /// Locks a row that the statement has read, before it is changed.
     pub async fn lock_row(&self, key: &Key, mode: Mode, wait: Wait) -> Result<Locked> {
         let options = LockOptions { wait, ..self.locks };
-        let granted =
-            self.txn.lock_row(self.table.id(), KeySpace::Rows, key, mode, &options).await?;
+        let granted = self
+            .txn
+            .lock_row(self.table.id(), KeySpace::Rows, key, mode, &options)
+            .await?;
         match granted {
             RowLock::Unchanged => Ok(Locked::Unchanged),
             RowLock::Skipped => Ok(Locked::Skipped),
             RowLock::Changed => match self.txn.get_newest(KeySpace::Rows, key).await? {
-                Some(value) => Ok(Locked::Changed(Stored { key: key.clone(), value })),
+                Some(value) => Ok(Locked::Changed(Stored {
+                    key: key.clone(),
+                    value,
+                })),
                 None => Ok(Locked::Gone),
             },
         }
@@ -206,9 +225,11 @@ impl<'a> Writer<'a> {
                 let index = table.def().primary_key_index();
                 let id = index.map_or(table.id(), |index| index.id);
                 let name = index.map_or("", |index| index.name.as_str());
-                return self.conflict(existing, id, on_conflict, || {
-                    self.duplicate(name, table.key_positions(), row)
-                }).await;
+                return self
+                    .conflict(existing, id, on_conflict, || {
+                        self.duplicate(name, table.key_positions(), row)
+                    })
+                    .await;
             }
             key
         } else {
@@ -218,10 +239,15 @@ impl<'a> Writer<'a> {
         for (at, index) in table.indexes().iter().enumerate() {
             let entry = index.entry(row, &key)?;
             if entry.is_unique
-                && let Some(value) =
-                    self.occupant(ROWS + 1 + at, KeySpace::Indexes, &entry.key).await?
+                && let Some(value) = self
+                    .occupant(ROWS + 1 + at, KeySpace::Indexes, &entry.key)
+                    .await?
             {
-                let row_key = EntryRef { key: &entry.key, value: &value }.row_key(table)?;
+                let row_key = EntryRef {
+                    key: &entry.key,
+                    value: &value,
+                }
+                .row_key(table)?;
                 return self.index_conflict(index, row_key, on_conflict, row).await;
             }
             entries.push(entry);
@@ -243,15 +269,28 @@ impl<'a> Writer<'a> {
     ) -> Result<Stored> {
         let table = self.table;
         table.check_not_null(new_row)?;
-        let key_changes = table.key_positions().iter().any(|at| old_row[*at] != new_row[*at]);
-        let key = if key_changes { table.row_key(new_row)? } else { old.key.clone() };
+        let key_changes = table
+            .key_positions()
+            .iter()
+            .any(|at| old_row[*at] != new_row[*at]);
+        let key = if key_changes {
+            table.row_key(new_row)?
+        } else {
+            old.key.clone()
+        };
         if key != old.key && self.occupant(ROWS, KeySpace::Rows, &key).await?.is_some() {
-            let name = table.def().primary_key_index().map_or("", |index| index.name.as_str());
+            let name = table
+                .def()
+                .primary_key_index()
+                .map_or("", |index| index.name.as_str());
             return Err(self.duplicate(name, table.key_positions(), new_row));
         }
         let mut changes: Vec<(Entry, Entry)> = Vec::new();
         for (at, index) in table.indexes().iter().enumerate() {
-            let is_same = index.positions.iter().all(|at| old_row[*at] == new_row[*at]);
+            let is_same = index
+                .positions
+                .iter()
+                .all(|at| old_row[*at] == new_row[*at]);
             if is_same && key == old.key {
                 continue;
             }
@@ -261,7 +300,10 @@ impl<'a> Writer<'a> {
                     self.lock_key(&before.key).await?;
                 }
                 if after.is_unique
-                    && self.occupant(ROWS + 1 + at, KeySpace::Indexes, &after.key).await?.is_some()
+                    && self
+                        .occupant(ROWS + 1 + at, KeySpace::Indexes, &after.key)
+                        .await?
+                        .is_some()
                 {
                     return Err(self.duplicate(&index.def.name, &index.positions, new_row));
                 }
@@ -308,7 +350,10 @@ impl<'a> Writer<'a> {
 
     /// Locks a key and gives the newest value there, if any.
     async fn occupant(&mut self, which: usize, space: KeySpace, key: &Key) -> Result<Option<Val>> {
-        if self.highest[which].as_ref().is_none_or(|highest| key > highest) {
+        if self.highest[which]
+            .as_ref()
+            .is_none_or(|highest| key > highest)
+        {
             self.highest[which] = Some(key.clone());
             if self.is_exclusive {
                 return Ok(None);
@@ -326,7 +371,9 @@ impl<'a> Writer<'a> {
                 self.counter.insert(counter)
             }
         };
-        Ok(self.table.key_of_number(counter.fetch_add(1, Ordering::Relaxed)))
+        Ok(self
+            .table
+            .key_of_number(counter.fetch_add(1, Ordering::Relaxed)))
     }
 
     async fn index_conflict(
@@ -344,9 +391,20 @@ impl<'a> Writer<'a> {
         }
         let value = self.txn.get_newest(KeySpace::Rows, &row_key).await?;
         let Some(value) = value else {
-            return Err(TableError::IndexMismatch { index: index.def.name.clone() });
+            return Err(TableError::IndexMismatch {
+                index: index.def.name.clone(),
+            });
         };
-        self.conflict(Stored { key: row_key, value }, index.def.id, on_conflict, error).await
+        self.conflict(
+            Stored {
+                key: row_key,
+                value,
+            },
+            index.def.id,
+            on_conflict,
+            error,
+        )
+        .await
     }
 
     async fn conflict(
@@ -389,9 +447,15 @@ async fn highest_key(
     space: KeySpace,
     range: KeyRange,
 ) -> Result<Option<Key>> {
-    let options =
-        ScanOptions { reverse: true, row_limit: Some(1), keys_only: true, ..ScanOptions::default() };
+    let options = ScanOptions {
+        reverse: true,
+        row_limit: Some(1),
+        keys_only: true,
+        ..ScanOptions::default()
+    };
     let mut scan = Arc::clone(view).scan(space, range, options);
     let batch = scan.next_batch().await?;
-    Ok(batch.and_then(|rows| rows.into_iter().next()).map(|(key, _)| key))
+    Ok(batch
+        .and_then(|rows| rows.into_iter().next())
+        .map(|(key, _)| key))
 }

@@ -44,12 +44,24 @@ impl CopyFrom {
         source: &ast::CopySource,
         options: Options,
     ) -> Result<CopyFrom, Report> {
-        let ast::CopySource::Table { table_name, columns } = source else {
-            return Err(Report::error(codes::SYNTAX_ERROR, "COPY FROM takes a table"));
+        let ast::CopySource::Table {
+            table_name,
+            columns,
+        } = source
+        else {
+            return Err(Report::error(
+                codes::SYNTAX_ERROR,
+                "COPY FROM takes a table",
+            ));
         };
         let mut params = Vec::new();
-        let mut compiler =
-            Compiler { executor, session, params: &mut params, scalars_only: false, with: None };
+        let mut compiler = Compiler {
+            executor,
+            session,
+            params: &mut params,
+            scalars_only: false,
+            with: None,
+        };
         let def = compiler.names().target(table_name, "copy to")?;
         let Some(rules) = executor.writes().rules(&mut compiler, &def)? else {
             return Err(Report::internal("the rules of a table were not compiled"));
@@ -60,19 +72,31 @@ impl CopyFrom {
         } else if let Some(at) = positions.iter().find(|at| rules.is_generated(**at)) {
             return Err(generated_always(&def.columns[*at], false, "insert"));
         }
-        let names: Vec<String> =
-            positions.iter().map(|at| def.columns[*at].name.clone()).collect();
+        let names: Vec<String> = positions
+            .iter()
+            .map(|at| def.columns[*at].name.clone())
+            .collect();
         let format = options.format_for(&names)?;
         let others = (0..def.columns.len())
             .filter(|at| !positions.contains(at) && !rules.is_generated(*at))
             .collect();
         let table = executor.writes().table(&def);
-        Ok(CopyFrom { table, columns: positions, others, format, rules })
+        Ok(CopyFrom {
+            table,
+            columns: positions,
+            others,
+            format,
+            rules,
+        })
     }
 
     fn decoder(&self) -> CopyDecoder {
         let def = self.table.def();
-        let names = self.columns.iter().map(|at| def.columns[*at].name.clone()).collect();
+        let names = self
+            .columns
+            .iter()
+            .map(|at| def.columns[*at].name.clone())
+            .collect();
         CopyDecoder::new(self.format.clone(), names)
     }
 }
@@ -140,7 +164,12 @@ impl CopyIn {
 
     async fn drain(&mut self) -> Result<(), Report> {
         if self.guard.is_none() {
-            let guard = self.context.txn.start_statement().await.map_err(|e| e.report())?;
+            let guard = self
+                .context
+                .txn
+                .start_statement()
+                .await
+                .map_err(|e| e.report())?;
             self.guard = Some(guard);
             self.context.view = Some(self.context.txn.view());
         }
@@ -229,7 +258,8 @@ impl Load<'_> {
         if *self.rows == ROWS_FOR_TABLE_LOCK {
             self.writer.try_exclusive().await?;
         }
-        self.rules.complete(&self.plan.table, &mut row, &self.around)?;
+        self.rules
+            .complete(&self.plan.table, &mut row, &self.around)?;
         if self.writer.is_exclusive() {
             // Nothing is waited for but the disk.
             self.writer.insert(&row, OnConflict::Error).await?;

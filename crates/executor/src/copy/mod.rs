@@ -46,11 +46,22 @@ pub(crate) fn prepare(
     copy: &ast::Statement,
     session: &Arc<SessionContext>,
 ) -> Result<PreparedCopy, Report> {
-    let ast::Statement::Copy { source, to, target, options, legacy_options, values } = copy else {
+    let ast::Statement::Copy {
+        source,
+        to,
+        target,
+        options,
+        legacy_options,
+        values,
+    } = copy
+    else {
         return Err(Report::internal("not a COPY"));
     };
     if !values.is_empty() {
-        return Err(Report::error(codes::SYNTAX_ERROR, "COPY data must not follow in the statement"));
+        return Err(Report::error(
+            codes::SYNTAX_ERROR,
+            "COPY data must not follow in the statement",
+        ));
     }
     match target {
         ast::CopyTarget::Stdin | ast::CopyTarget::Stdout => {}
@@ -89,8 +100,8 @@ pub(crate) async fn execute(
             let copy = CopyIn::start(executor, plan, context).await?;
             Ok(Outcome::CopyIn(copy))
         }
-        PreparedCopy::To(plan) => {
-            Ok(Outcome::CopyOut(CopyOut::start(executor, plan, context).await?))
-        }
+        PreparedCopy::To(plan) => Ok(Outcome::CopyOut(
+            CopyOut::start(executor, plan, context).await?,
+        )),
     }
 }

@@ -19,10 +19,7 @@ pub(super) struct Options {
     force_null: Vec<String>,
 }
 
-pub(super) fn read(
-    options: &[CopyOption],
-    legacy: &[CopyLegacyOption],
-) -> Result<Options, Report> {
+pub(super) fn read(options: &[CopyOption], legacy: &[CopyLegacyOption]) -> Result<Options, Report> {
     let mut out = Options::default();
     for option in options {
         match option {
@@ -62,7 +59,12 @@ pub(super) fn read(
                     }
                 }
             }
-            other => return Err(Report::error(codes::SYNTAX_ERROR, format!("COPY option {other}"))),
+            other => {
+                return Err(Report::error(
+                    codes::SYNTAX_ERROR,
+                    format!("COPY option {other}"),
+                ));
+            }
         }
     }
     Ok(out)
@@ -76,14 +78,19 @@ fn check_encoding(name: &str) -> Result<(), Report> {
     let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
     match plain.to_ascii_lowercase().as_str() {
         "utf8" | "unicode" | "sqlascii" => Ok(()),
-        _ => Err(Report::unsupported(format!("encoding \"{name}\" is not supported; use UTF8"))),
+        _ => Err(Report::unsupported(format!(
+            "encoding \"{name}\" is not supported; use UTF8"
+        ))),
     }
 }
 
 impl Options {
     fn set_format(&mut self, name: &str) -> Result<(), Report> {
         if self.format.is_some() {
-            return Err(Report::error(codes::SYNTAX_ERROR, "conflicting or redundant options"));
+            return Err(Report::error(
+                codes::SYNTAX_ERROR,
+                "conflicting or redundant options",
+            ));
         }
         if !matches!(name, "text" | "csv" | "binary") {
             return Err(Report::error(
@@ -98,9 +105,14 @@ impl Options {
     /// The format for these columns.
     pub(super) fn format_for(&self, columns: &[String]) -> Result<CopyFormat, Report> {
         let byte = |option: &str, c: Option<char>| {
-            c.map(|c| CopyFormat::single_byte(option, c.encode_utf8(&mut [0; 4]))).transpose()
+            c.map(|c| CopyFormat::single_byte(option, c.encode_utf8(&mut [0; 4])))
+                .transpose()
         };
-        let header = if self.header { Header::Present } else { Header::None };
+        let header = if self.header {
+            Header::Present
+        } else {
+            Header::None
+        };
         let kind = self.format.as_deref().unwrap_or("text");
         let only_csv = [
             (self.quote.is_some(), "quote"),
@@ -133,7 +145,10 @@ impl Options {
                 CopyFormat::Binary
             }
             "csv" => {
-                let mut csv = CsvOptions { header, ..CsvOptions::default() };
+                let mut csv = CsvOptions {
+                    header,
+                    ..CsvOptions::default()
+                };
                 if let Some(delimiter) = byte("delimiter", self.delimiter)? {
                     csv.delimiter = delimiter;
                 }
@@ -150,7 +165,10 @@ impl Options {
                 CopyFormat::Csv(csv)
             }
             _ => {
-                let mut text = TextOptions { header, ..TextOptions::default() };
+                let mut text = TextOptions {
+                    header,
+                    ..TextOptions::default()
+                };
                 if let Some(delimiter) = byte("delimiter", self.delimiter)? {
                     text.delimiter = delimiter;
                 }
@@ -179,5 +197,8 @@ fn flags(wanted: &[String], columns: &[String]) -> Result<Vec<bool>, Report> {
             format!("column \"{missing}\" does not exist, or is not copied"),
         ));
     }
-    Ok(columns.iter().map(|column| wanted.contains(column)).collect())
+    Ok(columns
+        .iter()
+        .map(|column| wanted.contains(column))
+        .collect())
 }

@@ -35,7 +35,10 @@ pub(crate) struct CopyTo {
 
 enum Source {
     /// The rows of a table, in key order.
-    Table { table: Arc<Table>, columns: Arc<[usize]> },
+    Table {
+        table: Arc<Table>,
+        columns: Arc<[usize]>,
+    },
     Query(Box<PreparedQuery>),
 }
 
@@ -47,18 +50,29 @@ impl CopyTo {
         options: Options,
     ) -> Result<CopyTo, Report> {
         let mut params = Vec::new();
-        let mut compiler =
-            Compiler { executor, session, params: &mut params, scalars_only: false, with: None };
+        let mut compiler = Compiler {
+            executor,
+            session,
+            params: &mut params,
+            scalars_only: false,
+            with: None,
+        };
         let (source, names, types) = match source {
             ast::CopySource::Query(query) => of_query(&mut compiler, query)?,
-            ast::CopySource::Table { table_name, columns } => {
+            ast::CopySource::Table {
+                table_name,
+                columns,
+            } => {
                 let name = relation_name(table_name)?;
                 let is_system = matches!(
                     name.schema.as_deref(),
                     Some("pg_catalog" | "information_schema")
                 );
-                let relation =
-                    if is_system { None } else { Some(compiler.names().relation(&name)?) };
+                let relation = if is_system {
+                    None
+                } else {
+                    Some(compiler.names().relation(&name)?)
+                };
                 match relation {
                     Some(Relation::Table(def)) => {
                         let positions = column_positions(&def, columns)?;
@@ -66,7 +80,14 @@ impl CopyTo {
                         let types = positions.iter().map(|at| def.columns[*at].sql_type.clone());
                         let (names, types) = (names.collect(), types.collect());
                         let table = executor.writes().table(&def);
-                        (Source::Table { table, columns: positions.into() }, names, types)
+                        (
+                            Source::Table {
+                                table,
+                                columns: positions.into(),
+                            },
+                            names,
+                            types,
+                        )
                     }
                     Some(Relation::View(view)) => {
                         return Err(Report::error(
@@ -92,8 +113,10 @@ impl CopyTo {
                         };
                         let parsed =
                             tessera_planner::parse(&format!("SELECT {list} FROM {table_name}"))?;
-                        let Some(Parsed { statement: Statement::Query(query), .. }) =
-                            parsed.first()
+                        let Some(Parsed {
+                            statement: Statement::Query(query),
+                            ..
+                        }) = parsed.first()
                         else {
                             return Err(Report::internal("a SELECT is not a query"));
                         };
@@ -103,7 +126,12 @@ impl CopyTo {
             }
         };
         let format = options.format_for(&names)?;
-        Ok(CopyTo { source, format, names, types })
+        Ok(CopyTo {
+            source,
+            format,
+            names,
+            types,
+        })
     }
 }
 
@@ -113,11 +141,17 @@ fn of_query(
 ) -> Result<(Source, Vec<String>, Arc<[SqlType]>), Report> {
     let prepared = prepare_query(compiler, query)?;
     if !compiler.params.is_empty() {
-        return Err(Report::error(codes::UNDEFINED_PARAMETER, "COPY cannot contain parameters"));
+        return Err(Report::error(
+            codes::UNDEFINED_PARAMETER,
+            "COPY cannot contain parameters",
+        ));
     }
     let columns: &Arc<[ColumnInfo]> = prepared.columns();
     let names = columns.iter().map(|column| column.name.clone()).collect();
-    let types = columns.iter().map(|column| column.sql_type.clone()).collect();
+    let types = columns
+        .iter()
+        .map(|column| column.sql_type.clone())
+        .collect();
     Ok((Source::Query(Box::new(prepared)), names, types))
 }
 
@@ -134,7 +168,11 @@ pub struct CopyOut {
 }
 
 enum Rows {
-    Table { scan: RowScan, table: Arc<Table>, columns: Arc<[usize]> },
+    Table {
+        scan: RowScan,
+        table: Arc<Table>,
+        columns: Arc<[usize]>,
+    },
     Query(RowStream),
 }
 
@@ -155,7 +193,11 @@ impl CopyOut {
             Source::Table { table, columns } => {
                 let view: Arc<dyn Snapshot> = context.view()?.clone();
                 let scan = RowScan::new(view, rows_range(table), ScanSpec::default());
-                Rows::Table { scan, table: Arc::clone(table), columns: Arc::clone(columns) }
+                Rows::Table {
+                    scan,
+                    table: Arc::clone(table),
+                    columns: Arc::clone(columns),
+                }
             }
             Source::Query(query) => match query::execute(executor, query, context).await? {
                 Outcome::Rows(stream) => Rows::Query(stream),
@@ -198,7 +240,11 @@ impl CopyOut {
                 return Some(Err(report));
             }
         }
-        if out.is_empty() { None } else { Some(Ok(Bytes::from(out))) }
+        if out.is_empty() {
+            None
+        } else {
+            Some(Ok(Bytes::from(out)))
+        }
     }
 
     async fn step(&mut self, out: &mut Vec<u8>) -> Result<(), Report> {
@@ -209,7 +255,11 @@ impl CopyOut {
         self.context.check_cancelled()?;
         let types = &self.types;
         match &mut self.rows {
-            Rows::Table { scan, table, columns } => {
+            Rows::Table {
+                scan,
+                table,
+                columns,
+            } => {
                 if let Some(batch) = scan.next_batch().await? {
                     self.count += batch.len() as u64;
                     let mut values: Vec<ValueRef<'_>> = Vec::with_capacity(columns.len());
@@ -231,7 +281,8 @@ impl CopyOut {
                     self.count += batch.rows() as u64;
                     for at in 0..batch.rows() {
                         let values = (0..batch.columns()).map(|column| batch.value(at, column));
-                        self.encoder.row(values.zip(types.iter()), &self.format, out);
+                        self.encoder
+                            .row(values.zip(types.iter()), &self.format, out);
                     }
                     return Ok(());
                 }

@@ -12,9 +12,7 @@
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::Expr;
-use tessera_catalog::{
-    AlterTable, ColumnSource, ColumnSpec, ConstraintSpec, Relation, TableDef,
-};
+use tessera_catalog::{AlterTable, ColumnSource, ColumnSpec, ConstraintSpec, Relation, TableDef};
 use tessera_planner::ddl::{AlterAction, RelationName};
 use tessera_tables::{
     Index, Rebuild, RowScan, ScanSpec, Table, TableError, build_index, check_not_null, rows_range,
@@ -35,7 +33,12 @@ enum Transform {
     /// The last column gets its default.
     Default(usize),
     /// One column is converted.
-    Convert { column: usize, from: SqlType, to: SqlType, using: Option<RowExpr> },
+    Convert {
+        column: usize,
+        from: SqlType,
+        to: SqlType,
+        using: Option<RowExpr>,
+    },
 }
 
 impl Run<'_> {
@@ -66,7 +69,11 @@ impl Run<'_> {
     }
 
     /// ALTER TABLE is accepted for renaming views, sequences and indexes, too.
-    async fn alter_other(&self, relation: &Relation, actions: &[AlterAction]) -> Result<(), Report> {
+    async fn alter_other(
+        &self,
+        relation: &Relation,
+        actions: &[AlterAction],
+    ) -> Result<(), Report> {
         for action in actions {
             match action {
                 AlterAction::Catalog(action) => match &**action {
@@ -111,14 +118,27 @@ impl Run<'_> {
                 };
                 self.verb(table, AlterTable::SetOwner(user.oid)).await
             }
-            AlterAction::SetType { column, sql_type, using } => {
-                self.set_type(table, column, sql_type, using.as_deref()).await
+            AlterAction::SetType {
+                column,
+                sql_type,
+                using,
+            } => {
+                self.set_type(table, column, sql_type, using.as_deref())
+                    .await
             }
             AlterAction::Catalog(action) => match &**action {
-                AlterTable::AddColumn { column, constraints, if_not_exists } => {
-                    self.add_column(table, column, constraints, *if_not_exists).await
+                AlterTable::AddColumn {
+                    column,
+                    constraints,
+                    if_not_exists,
+                } => {
+                    self.add_column(table, column, constraints, *if_not_exists)
+                        .await
                 }
-                AlterTable::SetNotNull { column, not_null: true } => {
+                AlterTable::SetNotNull {
+                    column,
+                    not_null: true,
+                } => {
                     let altered = self.verb(table, (**action).clone()).await?;
                     let prepared = self.executor.writes().table(&altered);
                     if let Some(at) = altered.columns.iter().position(|c| c.name == *column) {
@@ -131,9 +151,11 @@ impl Run<'_> {
                     let altered = self.verb(table, (**action).clone()).await?;
                     self.settle(table, altered, Transform::Same).await
                 }
-                AlterTable::DropConstraint { name, if_exists: true, .. }
-                    if !has_constraint(table, name) =>
-                {
+                AlterTable::DropConstraint {
+                    name,
+                    if_exists: true,
+                    ..
+                } if !has_constraint(table, name) => {
                     self.notice(
                         codes::UNDEFINED_OBJECT,
                         format!(
@@ -143,9 +165,11 @@ impl Run<'_> {
                     );
                     Ok(Arc::clone(table))
                 }
-                AlterTable::DropColumn { name, if_exists: true, .. }
-                    if table.column(name).is_none() =>
-                {
+                AlterTable::DropColumn {
+                    name,
+                    if_exists: true,
+                    ..
+                } if table.column(name).is_none() => {
                     self.notice(
                         codes::UNDEFINED_COLUMN,
                         format!(
@@ -160,7 +184,10 @@ impl Run<'_> {
                         Some(sql) => Some(pin_sequences(sql, &self.session())?),
                         None => None,
                     };
-                    let action = AlterTable::SetDefault { column: column.clone(), default };
+                    let action = AlterTable::SetDefault {
+                        column: column.clone(),
+                        default,
+                    };
                     let altered = self.verb(table, action).await?;
                     self.check_rules(&altered)?;
                     Ok(altered)
@@ -174,7 +201,10 @@ impl Run<'_> {
     }
 
     async fn verb(&self, table: &TableDef, action: AlterTable) -> Result<Arc<TableDef>, Report> {
-        Ok(self.catalog().alter_table(&self.context.txn, table.id, vec![action]).await?)
+        Ok(self
+            .catalog()
+            .alter_table(&self.context.txn, table.id, vec![action])
+            .await?)
     }
 
     /// Brings the rows in line with a changed definition: new indexes are filled, new checks
@@ -188,7 +218,10 @@ impl Run<'_> {
         let rewrite =
             before.primary_key != after.primary_key || !matches!(transform, Transform::Same);
         let after = if rewrite {
-            let fresh = self.catalog().truncate_storage(&self.context.txn, after.id).await?;
+            let fresh = self
+                .catalog()
+                .truncate_storage(&self.context.txn, after.id)
+                .await?;
             self.rewrite(before, &after, &fresh, transform).await?;
             fresh
         } else {
@@ -219,14 +252,17 @@ impl Run<'_> {
         let rules = self.rules(between)?;
         let bound = rules.bind(self.executor, self.context)?;
         let using = match &transform {
-            Transform::Convert { using: Some(using), .. } => {
-                Some(using.bind(self.executor, self.context)?)
-            }
+            Transform::Convert {
+                using: Some(using), ..
+            } => Some(using.bind(self.executor, self.context)?),
             _ => None,
         };
         // By column number, as columns may have been added.
-        let sources: Vec<Option<usize>> =
-            fresh.columns.iter().map(|column| before.position(column.id)).collect();
+        let sources: Vec<Option<usize>> = fresh
+            .columns
+            .iter()
+            .map(|column| before.position(column.id))
+            .collect();
         let mut rebuild = Rebuild::new(txn, &new);
         let mut scan = RowScan::new(txn.newest_view(), rows_range(&old), ScanSpec::default());
         while let Some(batch) = scan.next_batch().await? {
@@ -242,7 +278,9 @@ impl Run<'_> {
                     Transform::Default(column) => {
                         row[*column] = bound.default(*column, &around).await?;
                     }
-                    Transform::Convert { column, from, to, .. } => {
+                    Transform::Convert {
+                        column, from, to, ..
+                    } => {
                         row[*column] = match &using {
                             Some(using) => using.value(&old_row, &around)?,
                             None => {
@@ -390,8 +428,10 @@ impl Run<'_> {
         to: &SqlType,
         using: Option<&Expr>,
     ) -> Result<Arc<TableDef>, Report> {
-        let action =
-            AlterTable::SetType { column: column.to_owned(), sql_type: to.clone() };
+        let action = AlterTable::SetType {
+            column: column.to_owned(),
+            sql_type: to.clone(),
+        };
         let Some(at) = table.columns.iter().position(|c| c.name == column) else {
             return self.verb(table, action).await;
         };
@@ -400,7 +440,8 @@ impl Run<'_> {
         wanted.sql_type = to.clone();
         let using = match using {
             None => {
-                let can = from.base() == to.base() || coerce::exists(&from, to, CastKind::Assignment);
+                let can =
+                    from.base() == to.base() || coerce::exists(&from, to, CastKind::Assignment);
                 if !can {
                     return Err(Report::error(
                         codes::DATATYPE_MISMATCH,
@@ -431,14 +472,21 @@ impl Run<'_> {
             }
         };
         let altered = self.verb(table, action).await?;
-        let transform = Transform::Convert { column: at, from, to: to.clone(), using };
+        let transform = Transform::Convert {
+            column: at,
+            from,
+            to: to.clone(),
+            using,
+        };
         self.settle(table, altered, transform).await
     }
 
     pub(super) async fn rename_index(&self, index: &RelationName, to: &str) -> Result<(), Report> {
         match self.relation(index)? {
             Relation::Index(_, index) => {
-                self.catalog().rename_relation(&self.context.txn, index.id, to).await?;
+                self.catalog()
+                    .rename_relation(&self.context.txn, index.id, to)
+                    .await?;
                 Ok(())
             }
             other => Err(Report::error(
@@ -465,15 +513,26 @@ fn check_key_columns(table: &TableDef, constraint: &ConstraintSpec) -> Result<()
 
 fn has_constraint(table: &TableDef, name: &str) -> bool {
     table.checks.iter().any(|check| check.name == name)
-        || table.indexes.iter().any(|index| index.constraint_name() == Some(name))
+        || table
+            .indexes
+            .iter()
+            .any(|index| index.constraint_name() == Some(name))
 }
 
 /// During a rewrite the row is an old one, so the column is to blame and not the row.
 fn contains_null(error: TableError) -> Report {
     match error {
-        TableError::NotNull { schema, table, column, .. } => {
-            TableError::ContainsNull { schema, table, column }.report()
+        TableError::NotNull {
+            schema,
+            table,
+            column,
+            ..
+        } => TableError::ContainsNull {
+            schema,
+            table,
+            column,
         }
+        .report(),
         other => other.report(),
     }
 }

@@ -39,7 +39,10 @@ impl Run<'_> {
         let parts = view.partitions(KeySpace::Rows, &range, SAMPLE_PARTS);
         let per_part = SAMPLE_ROWS / parts.len().max(1);
         for part in &parts {
-            let spec = ScanSpec { row_limit: Some(per_part), ..ScanSpec::default() };
+            let spec = ScanSpec {
+                row_limit: Some(per_part),
+                ..ScanSpec::default()
+            };
             let mut scan = RowScan::new(Arc::clone(&view), part.clone(), spec);
             while let Some(batch) = scan.next_batch().await? {
                 self.context.check_cancelled()?;
@@ -53,7 +56,10 @@ impl Run<'_> {
                 }
             }
         }
-        let options = ScanOptions { keys_only: true, ..ScanOptions::default() };
+        let options = ScanOptions {
+            keys_only: true,
+            ..ScanOptions::default()
+        };
         let mut scan = Arc::clone(&view).scan(KeySpace::Rows, range, options);
         while let Some(batch) = scan.next_batch().await.map_err(|error| error.report())? {
             self.context.check_cancelled()?;
@@ -64,11 +70,16 @@ impl Run<'_> {
         let columns: BTreeMap<u16, ColumnStatistics> = numbers.zip(found).collect();
         let statistics = TableStatistics {
             rows: rows as f64,
-            bytes: if sampled == 0 { 0 } else { bytes / sampled as u64 * rows },
+            bytes: if sampled == 0 {
+                0
+            } else {
+                bytes / sampled as u64 * rows
+            },
             analyzed_at: self.context.statement_micros,
             columns,
         };
-        self.catalog().set_statistics(&self.context.txn, table.id, statistics)?;
+        self.catalog()
+            .set_statistics(&self.context.txn, table.id, statistics)?;
         Ok(())
     }
 }
@@ -92,7 +103,11 @@ impl Column {
         let present = sampled - self.nulls;
         if present == 0 {
             let null_fraction = if sampled == 0 { 0.0 } else { 1.0 };
-            return ColumnStatistics { null_fraction, distinct: 0.0, width: 0.0 };
+            return ColumnStatistics {
+                null_fraction,
+                distinct: 0.0,
+                width: 0.0,
+            };
         }
         let null_fraction = self.nulls as f64 / sampled as f64;
         let total = rows as f64 * (1.0 - null_fraction);

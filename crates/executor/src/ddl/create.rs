@@ -14,12 +14,16 @@ use crate::dml::expr::Compiler;
 use crate::dml::rules::RowRules;
 use crate::query;
 
-use super::view_text::{pin_sequences, qualify};
 use super::Run;
+use super::view_text::{pin_sequences, qualify};
 
 impl Run<'_> {
     /// Whether the name is taken and that is no error; then the client is told.
-    pub(super) fn is_taken(&self, name: &RelationName, if_not_exists: bool) -> Result<bool, Report> {
+    pub(super) fn is_taken(
+        &self,
+        name: &RelationName,
+        if_not_exists: bool,
+    ) -> Result<bool, Report> {
         if !if_not_exists {
             return Ok(false);
         }
@@ -27,7 +31,10 @@ impl Run<'_> {
         if self.state().relation(&schema, &name).is_none() {
             return Ok(false);
         }
-        self.notice(codes::DUPLICATE_TABLE, format!("relation \"{name}\" already exists, skipping"));
+        self.notice(
+            codes::DUPLICATE_TABLE,
+            format!("relation \"{name}\" already exists, skipping"),
+        );
         Ok(true)
     }
 
@@ -183,7 +190,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    pub(super) async fn create_schema(&self, name: &str, if_not_exists: bool) -> Result<(), Report> {
+    pub(super) async fn create_schema(
+        &self,
+        name: &str,
+        if_not_exists: bool,
+    ) -> Result<(), Report> {
         if if_not_exists && self.state().has_schema(name) {
             self.notice(
                 codes::DUPLICATE_SCHEMA,
@@ -191,7 +202,9 @@ impl Run<'_> {
             );
             return Ok(());
         }
-        self.catalog().create_schema(&self.context.txn, name, self.owner()).await?;
+        self.catalog()
+            .create_schema(&self.context.txn, name, self.owner())
+            .await?;
         Ok(())
     }
 
@@ -211,7 +224,9 @@ impl Run<'_> {
             owned_by,
             owner: self.owner(),
         };
-        self.catalog().create_sequence(&self.context.txn, spec).await?;
+        self.catalog()
+            .create_sequence(&self.context.txn, spec)
+            .await?;
         Ok(())
     }
 }

@@ -38,10 +38,19 @@ pub(super) fn prepare(
             _ => return Err(Report::internal("not a CREATE TABLE AS")),
         },
     };
-    let mut compiler = Compiler { executor, session, params, scalars_only: false, with: None };
+    let mut compiler = Compiler {
+        executor,
+        session,
+        params,
+        scalars_only: false,
+        with: None,
+    };
     let query = prepare_query(&mut compiler, &create.query)?;
     if create.columns.len() > query.columns().len() {
-        return Err(Report::error(codes::SYNTAX_ERROR, "too many column names were specified"));
+        return Err(Report::error(
+            codes::SYNTAX_ERROR,
+            "too many column names were specified",
+        ));
     }
     Ok(PreparedCreateAs { create, query })
 }
@@ -88,27 +97,39 @@ impl Run<'_> {
                 ColumnSpec::new(name.clone(), settled(&column.sql_type))
             })
             .collect();
-        let spec =
-            TableSpec { schema, name, columns, constraints: Vec::new(), owner: self.owner() };
+        let spec = TableSpec {
+            schema,
+            name,
+            columns,
+            constraints: Vec::new(),
+            owner: self.owner(),
+        };
         let def = self.catalog().create_table(&self.context.txn, spec).await?;
         let table = self.executor.writes().table(&def);
         let row_ids = &self.executor.writes().row_ids;
-        let mut writer =
-            Writer::new(&self.context.txn, &table, row_ids, lock_options(self.context));
+        let mut writer = Writer::new(
+            &self.context.txn,
+            &table,
+            row_ids,
+            lock_options(self.context),
+        );
         // The table is new, so nobody else holds its lock.
         writer.try_exclusive().await?;
         let Outcome::Rows(mut rows) =
             query::execute(self.executor, &prepared.query, self.context).await?
         else {
-            return Err(Report::internal("the query of CREATE TABLE AS gave no rows"));
+            return Err(Report::internal(
+                "the query of CREATE TABLE AS gave no rows",
+            ));
         };
         let mut count = 0;
         while let Some(batch) = rows.next().await {
             let batch = batch?;
             self.context.check_cancelled()?;
             for at in 0..batch.rows() {
-                let row: Vec<_> =
-                    (0..batch.columns()).map(|c| batch.value(at, c).to_owned()).collect();
+                let row: Vec<_> = (0..batch.columns())
+                    .map(|c| batch.value(at, c).to_owned())
+                    .collect();
                 writer.insert(&row, OnConflict::Error).await?;
             }
             count += batch.rows() as u64;

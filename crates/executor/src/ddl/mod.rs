@@ -36,7 +36,10 @@ use create_as::PreparedCreateAs;
 
 /// A checked definition statement.
 pub(crate) enum PreparedDdl {
-    Plain { statement: Box<DdlStatement>, verb: &'static str },
+    Plain {
+        statement: Box<DdlStatement>,
+        verb: &'static str,
+    },
     CreateAs(Box<PreparedCreateAs>),
     Maintenance(Maintenance),
 }
@@ -59,7 +62,10 @@ pub(crate) fn prepare(
             Some(DdlStatement::CreateTableAs(_)) | None => {
                 Err(Report::unsupported(format!("{verb} is not supported")))
             }
-            Some(statement) => Ok(PreparedDdl::Plain { statement: Box::new(statement), verb }),
+            Some(statement) => Ok(PreparedDdl::Plain {
+                statement: Box::new(statement),
+                verb,
+            }),
         },
         _ => Err(Report::internal("not a definition statement")),
     }
@@ -87,7 +93,10 @@ pub(crate) async fn execute(
         DdlStatement::CreateTable(create) => run.create_table(create).await?,
         DdlStatement::CreateIndex(create) => run.create_index(create).await?,
         DdlStatement::CreateView(create) => run.create_view(create).await?,
-        DdlStatement::CreateSchema { name, if_not_exists } => {
+        DdlStatement::CreateSchema {
+            name,
+            if_not_exists,
+        } => {
             run.create_schema(name, *if_not_exists).await?;
         }
         DdlStatement::CreateSequence(create) => run.create_sequence(create).await?,
@@ -95,13 +104,25 @@ pub(crate) async fn execute(
         DdlStatement::RenameSchema { from, to } => {
             run.catalog().rename_schema(&context.txn, from, to).await?;
         }
-        DdlStatement::AlterTable { table, if_exists, actions } => {
+        DdlStatement::AlterTable {
+            table,
+            if_exists,
+            actions,
+        } => {
             run.alter_table(table, *if_exists, actions).await?;
         }
-        DdlStatement::Drop { kind, if_exists, names, cascade } => {
+        DdlStatement::Drop {
+            kind,
+            if_exists,
+            names,
+            cascade,
+        } => {
             run.drop_objects(*kind, *if_exists, names, *cascade).await?;
         }
-        DdlStatement::Truncate { tables, restart_identity } => {
+        DdlStatement::Truncate {
+            tables,
+            restart_identity,
+        } => {
             run.truncate(tables, *restart_identity).await?;
         }
         DdlStatement::Comment { on, text } => run.comment(on, text.clone()).await?,
@@ -137,19 +158,31 @@ impl<'a> Run<'a> {
     }
 
     fn owner(&self) -> u32 {
-        let user = self.context.session.catalog.user(&self.context.session.user);
+        let user = self
+            .context
+            .session
+            .catalog
+            .user(&self.context.session.user);
         // Oid 10 is the user of the first start.
         user.map_or(10, |user| user.oid)
     }
 
     fn find(&self, state: &CatalogState, name: &RelationName) -> Option<Relation> {
-        state.resolve(&self.context.session.search_path, name.schema.as_deref(), &name.name)
+        state.resolve(
+            &self.context.session.search_path,
+            name.schema.as_deref(),
+            &name.name,
+        )
     }
 
     fn relation(&self, name: &RelationName) -> Result<Relation, Report> {
         let state = self.state();
         let search_path = &self.context.session.search_path;
-        Names { catalog: &state, search_path }.relation(name)
+        Names {
+            catalog: &state,
+            search_path,
+        }
+        .relation(name)
     }
 
     /// Schema and name of an object to be made.

@@ -14,7 +14,11 @@ impl Run<'_> {
         names: &[RelationName],
         cascade: bool,
     ) -> Result<(), Report> {
-        let behavior = if cascade { DropBehavior::Cascade } else { DropBehavior::Restrict };
+        let behavior = if cascade {
+            DropBehavior::Cascade
+        } else {
+            DropBehavior::Restrict
+        };
         let mut ids = Vec::with_capacity(names.len());
         for name in names {
             if kind == DropKind::Schema {
@@ -41,7 +45,10 @@ impl Run<'_> {
         }
         if !ids.is_empty() {
             // All at once: they may depend on each other.
-            let dropped = self.catalog().drop_relations(&self.context.txn, &ids, behavior).await?;
+            let dropped = self
+                .catalog()
+                .drop_relations(&self.context.txn, &ids, behavior)
+                .await?;
             self.note_cascade(&dropped);
         }
         Ok(())
@@ -94,7 +101,10 @@ impl Run<'_> {
             );
             return Ok(());
         }
-        let dropped = self.catalog().drop_schema(&self.context.txn, name, behavior).await?;
+        let dropped = self
+            .catalog()
+            .drop_schema(&self.context.txn, name, behavior)
+            .await?;
         self.note_cascade(&dropped);
         Ok(())
     }
@@ -135,7 +145,9 @@ impl Run<'_> {
                 CommentTarget::Column(self.relation(relation)?.id(), column.clone())
             }
         };
-        self.catalog().comment(&self.context.txn, target, text).await?;
+        self.catalog()
+            .comment(&self.context.txn, target, text)
+            .await?;
         Ok(())
     }
 }
@@ -148,5 +160,8 @@ fn wrong_kind(kind: DropKind, relation: &Relation) -> Report {
         codes::WRONG_OBJECT_TYPE,
         format!("\"{}\" is not {article} {}", relation.name(), kind.word()),
     )
-    .with_hint(format!("Use DROP {} to remove {found_article} {found}.", found.to_uppercase()))
+    .with_hint(format!(
+        "Use DROP {} to remove {found_article} {found}.",
+        found.to_uppercase()
+    ))
 }

@@ -18,7 +18,12 @@ pub(super) fn qualify(
     query: &mut ast::Query,
     session: &SessionContext,
 ) -> Result<Vec<RelationId>, Report> {
-    let mut visitor = Qualifier { session, scopes: Vec::new(), found: Vec::new(), error: None };
+    let mut visitor = Qualifier {
+        session,
+        scopes: Vec::new(),
+        found: Vec::new(),
+        error: None,
+    };
     let _ = query.visit(&mut visitor);
     match visitor.error {
         Some(report) => Err(report),
@@ -35,22 +40,34 @@ pub(super) fn pin_sequences(sql: &str, session: &SessionContext) -> Result<Strin
             && let Some(oid) = sequence_by_text(session, text)
             && let Some(sequence) = session.catalog.sequence(RelationId(oid))
         {
-            *text = format!("{}.{}", quote_name(&sequence.schema), quote_name(&sequence.name));
+            *text = format!(
+                "{}.{}",
+                quote_name(&sequence.schema),
+                quote_name(&sequence.name)
+            );
             is_changed = true;
         }
         ControlFlow::<()>::Continue(())
     });
-    Ok(if is_changed { expr.to_string() } else { sql.to_owned() })
+    Ok(if is_changed {
+        expr.to_string()
+    } else {
+        sql.to_owned()
+    })
 }
 
 /// The text in `nextval('text')` and its kin, with or without a cast.
 fn sequence_argument(expr: &mut ast::Expr) -> Option<&mut String> {
-    let ast::Expr::Function(function) = expr else { return None };
+    let ast::Expr::Function(function) = expr else {
+        return None;
+    };
     let name = function.name.0.last()?.as_ident().map(folded)?;
     if !matches!(name.as_str(), "nextval" | "currval") {
         return None;
     }
-    let ast::FunctionArguments::List(list) = &mut function.args else { return None };
+    let ast::FunctionArguments::List(list) = &mut function.args else {
+        return None;
+    };
     let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(argument))] =
         list.args.as_mut_slice()
     else {
@@ -82,7 +99,8 @@ impl VisitorMut for Qualifier<'_> {
 
     fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<()> {
         let names = query.with.iter().flat_map(|with| &with.cte_tables);
-        self.scopes.push(names.map(|cte| folded(&cte.alias.name)).collect());
+        self.scopes
+            .push(names.map(|cte| folded(&cte.alias.name)).collect());
         ControlFlow::Continue(())
     }
 
@@ -105,8 +123,11 @@ impl VisitorMut for Qualifier<'_> {
             return ControlFlow::Continue(());
         }
         let catalog = &self.session.catalog;
-        let found =
-            catalog.resolve(&self.session.search_path, name.schema.as_deref(), &name.name);
+        let found = catalog.resolve(
+            &self.session.search_path,
+            name.schema.as_deref(),
+            &name.name,
+        );
         // What is not found is a system relation or a function; the binder has its say.
         if let Some(found) = found {
             let parts = [found.schema(), found.name()];

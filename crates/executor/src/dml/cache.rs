@@ -61,7 +61,9 @@ impl WriteCache {
         {
             return Ok(Some(Arc::clone(&cached.rules)));
         }
-        let Some(rules) = RowRules::compile(compiler, def)? else { return Ok(None) };
+        let Some(rules) = RowRules::compile(compiler, def)? else {
+            return Ok(None);
+        };
         let rules = Arc::new(rules);
         let mut all = self.rules.lock();
         if all.len() >= TABLES_MAX {

@@ -43,7 +43,10 @@ pub(crate) struct Change {
 
 enum Source {
     /// WHERE needs nothing but the row.
-    Access { access: Access, filter: Option<RowExpr> },
+    Access {
+        access: Access,
+        filter: Option<RowExpr>,
+    },
     /// A query finds the rows and computes the new values.
     Query(Box<FoundByQuery>),
 }
@@ -62,16 +65,25 @@ impl Change {
     ) -> Result<Option<Change>, Report> {
         let statement = plan_update(update, compiler.names())?;
         let table = compiler.executor.writes().table(&statement.table);
-        let Some(rules) = compiler.executor.writes().rules(compiler, &statement.table)? else {
+        let Some(rules) = compiler
+            .executor
+            .writes()
+            .rules(compiler, &statement.table)?
+        else {
             return Ok(None);
         };
         check_assigned(&statement.table, &statement.assignments, &rules)?;
         let mut scope = RowScope::of(&statement.table, statement.alias.clone());
-        let simple = compiler.with.is_none() && statement.from.is_empty() && !needs_query(statement.filter)
-            && !statement.assignments.iter().any(|assignment| match assignment.value {
-                SetValue::Expr(expr) => needs_query(Some(expr)),
-                SetValue::Default => false,
-            });
+        let simple = compiler.with.is_none()
+            && statement.from.is_empty()
+            && !needs_query(statement.filter)
+            && !statement
+                .assignments
+                .iter()
+                .any(|assignment| match assignment.value {
+                    SetValue::Expr(expr) => needs_query(Some(expr)),
+                    SetValue::Default => false,
+                });
         if !simple {
             if compiler.scalars_only {
                 return Ok(None);
@@ -83,7 +95,11 @@ impl Change {
                 &statement.assignments,
                 statement.from,
                 statement.filter,
-                foreign(statement.returning, &statement.table, statement.alias.as_deref()),
+                foreign(
+                    statement.returning,
+                    &statement.table,
+                    statement.alias.as_deref(),
+                ),
             )?;
             scope.others.clone_from(&query.others);
             let returning = compile_returning(compiler, statement.returning, &scope)?;
@@ -121,7 +137,12 @@ impl Change {
             return Ok(None);
         };
         let update = Some(Update { rules, assignments });
-        Ok(Some(Change { table, source, update, returning }))
+        Ok(Some(Change {
+            table,
+            source,
+            update,
+            returning,
+        }))
     }
 
     /// Plans a DELETE; `Ok(None)` only when scalars alone are wanted and do not do.
@@ -132,9 +153,8 @@ impl Change {
         let statement = plan_delete(delete, compiler.names())?;
         let table = compiler.executor.writes().table(&statement.table);
         let mut scope = RowScope::of(&statement.table, statement.alias.clone());
-        let is_simple = compiler.with.is_none()
-            && statement.using.is_empty()
-            && !needs_query(statement.filter);
+        let is_simple =
+            compiler.with.is_none() && statement.using.is_empty() && !needs_query(statement.filter);
         let source = if is_simple {
             match plan_access(compiler, &scope, statement.filter)? {
                 Some(source) => source,
@@ -150,7 +170,11 @@ impl Change {
                 &[],
                 statement.using,
                 statement.filter,
-                foreign(statement.returning, &statement.table, statement.alias.as_deref()),
+                foreign(
+                    statement.returning,
+                    &statement.table,
+                    statement.alias.as_deref(),
+                ),
             )?;
             scope.others.clone_from(&query.others);
             Source::Query(Box::new(query))
@@ -158,7 +182,12 @@ impl Change {
         let Some(returning) = compile_returning(compiler, statement.returning, &scope)? else {
             return Ok(None);
         };
-        Ok(Some(Change { table, source, update: None, returning }))
+        Ok(Some(Change {
+            table,
+            source,
+            update: None,
+            returning,
+        }))
     }
 
     /// The access path, unless a query finds the rows.
@@ -179,7 +208,11 @@ impl Change {
 
     /// Text for EXPLAIN.
     pub(crate) fn describe(&self) -> String {
-        let verb = if self.update.is_some() { "Update" } else { "Delete" };
+        let verb = if self.update.is_some() {
+            "Update"
+        } else {
+            "Delete"
+        };
         format!("{verb} on {}", self.table.def().name)
     }
 
@@ -196,7 +229,10 @@ impl Change {
         if let Some(update) = &self.update {
             rules = Some(update.rules.bind(executor, context)?);
             for (column, expr) in &update.assignments {
-                let expr = expr.as_ref().map(|expr| expr.bind(executor, context)).transpose()?;
+                let expr = expr
+                    .as_ref()
+                    .map(|expr| expr.bind(executor, context))
+                    .transpose()?;
                 assignments.push((*column, expr));
             }
         }
@@ -216,13 +252,19 @@ impl Change {
         };
         match &self.source {
             Source::Access { access, filter } => {
-                let filter =
-                    filter.as_ref().map(|filter| filter.bind(executor, context)).transpose()?;
+                let filter = filter
+                    .as_ref()
+                    .map(|filter| filter.bind(executor, context))
+                    .transpose()?;
                 run.change_found(context, access, filter.as_ref()).await?;
             }
             Source::Query(query) => run.change_queried(executor, context, query).await?,
         }
-        let verb = if self.update.is_some() { "UPDATE" } else { "DELETE" };
+        let verb = if self.update.is_some() {
+            "UPDATE"
+        } else {
+            "DELETE"
+        };
         if self.update.is_none() {
             target::note_rows(executor, context, self.table.id(), -(run.changed as i64));
         }
@@ -243,7 +285,9 @@ fn foreign(
     table: &tessera_catalog::TableDef,
     alias: Option<&str>,
 ) -> Vec<(Option<String>, String)> {
-    returning.map(|items| foreign_columns(items, table, alias)).unwrap_or_default()
+    returning
+        .map(|items| foreign_columns(items, table, alias))
+        .unwrap_or_default()
 }
 
 fn plan_access(
@@ -252,24 +296,37 @@ fn plan_access(
     filter: Option<&ast::Expr>,
 ) -> Result<Option<Source>, Report> {
     let Some(filter) = filter else {
-        return Ok(Some(Source::Access { access: Access::Full, filter: None }));
+        return Ok(Some(Source::Access {
+            access: Access::Full,
+            filter: None,
+        }));
     };
     let Some(filter) = compiler.compile(filter, Some(scope), Wanted::Condition("WHERE"))? else {
         return Ok(None);
     };
     let access = match &filter {
         RowExpr::Scalar(scalar) => {
-            let wanted =
-                WantedPath { table: scope.table, filter: Some(scalar), order: &[], limited: true };
+            let wanted = WantedPath {
+                table: scope.table,
+                filter: Some(scalar),
+                order: &[],
+                limited: true,
+            };
             choose(&wanted)
         }
         RowExpr::Compiled(_) => None,
     };
     let access = access.unwrap_or(Access::Full);
-    Ok(Some(Source::Access { access, filter: Some(filter) }))
+    Ok(Some(Source::Access {
+        access,
+        filter: Some(filter),
+    }))
 }
 
-#[expect(clippy::option_option, reason = "outer: scalars did not do; inner: no clause")]
+#[expect(
+    clippy::option_option,
+    reason = "outer: scalars did not do; inner: no clause"
+)]
 fn compile_returning(
     compiler: &mut Compiler<'_>,
     items: Option<&[ast::SelectItem]>,

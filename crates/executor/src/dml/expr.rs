@@ -45,12 +45,21 @@ pub(crate) struct RowScope<'a> {
 impl<'a> RowScope<'a> {
     /// The columns of a table.
     pub(crate) fn of(table: &'a TableDef, alias: Option<String>) -> RowScope<'a> {
-        RowScope { table, alias, with_excluded: false, others: Vec::new() }
+        RowScope {
+            table,
+            alias,
+            with_excluded: false,
+            others: Vec::new(),
+        }
     }
 
     fn scalar_scope(&self) -> Scope<'a> {
         let scope = Scope::table(self.table, self.alias.clone());
-        if self.with_excluded { scope.with("excluded", &self.table.columns) } else { scope }
+        if self.with_excluded {
+            scope.with("excluded", &self.table.columns)
+        } else {
+            scope
+        }
     }
 
     /// The same for DataFusion's side.
@@ -60,12 +69,16 @@ impl<'a> RowScope<'a> {
         if self.with_excluded {
             columns.extend(self.qualified("excluded"));
         }
-        columns.extend(self.others.iter().map(|(qualifier, name, sql_type)| ScopeColumn {
-            qualifier: qualifier.clone(),
-            name: name.clone(),
-            sql_type: sql_type.clone(),
-            origin: None,
-        }));
+        columns.extend(
+            self.others
+                .iter()
+                .map(|(qualifier, name, sql_type)| ScopeColumn {
+                    qualifier: qualifier.clone(),
+                    name: name.clone(),
+                    sql_type: sql_type.clone(),
+                    origin: None,
+                }),
+        );
         columns
     }
 
@@ -77,7 +90,9 @@ impl<'a> RowScope<'a> {
                 qualifier: Some(name.to_owned()),
                 name: column.name.clone(),
                 sql_type: column.sql_type.clone(),
-                origin: i16::try_from(column.id).ok().map(|number| (self.table.id, number)),
+                origin: i16::try_from(column.id)
+                    .ok()
+                    .map(|number| (self.table.id, number)),
             })
             .collect()
     }
@@ -106,7 +121,10 @@ pub(crate) struct Compiler<'a> {
 impl Compiler<'_> {
     /// Where names are looked up.
     pub(crate) fn names(&self) -> Names<'_> {
-        Names { catalog: &self.session.catalog, search_path: &self.session.search_path }
+        Names {
+            catalog: &self.session.catalog,
+            search_path: &self.session.search_path,
+        }
     }
 
     /// Compiles one expression; `Ok(None)` only when scalars alone are wanted and it is none.
@@ -128,13 +146,20 @@ impl Compiler<'_> {
         }
         let columns = scope.map(RowScope::columns).unwrap_or_default();
         let target = match wanted {
-            Wanted::Column(column) => {
-                Target::Column { name: &column.name, sql_type: &column.sql_type }
-            }
+            Wanted::Column(column) => Target::Column {
+                name: &column.name,
+                sql_type: &column.sql_type,
+            },
             Wanted::Condition(clause) => Target::Condition(clause),
         };
-        let compiled =
-            Expression::compile(self.executor, self.session, expr, &columns, self.params, target)?;
+        let compiled = Expression::compile(
+            self.executor,
+            self.session,
+            expr,
+            &columns,
+            self.params,
+            target,
+        )?;
         Ok(Some(RowExpr::Compiled(Box::new(compiled))))
     }
 
@@ -146,7 +171,9 @@ impl Compiler<'_> {
     ) -> Result<Scalar, Unbound> {
         let session = Arc::clone(self.session);
         let lookup = |text: &str| sequence_by_text(&session, text);
-        let scope = scope.map_or_else(Scope::empty, RowScope::scalar_scope).with_sequences(&lookup);
+        let scope = scope
+            .map_or_else(Scope::empty, RowScope::scalar_scope)
+            .with_sequences(&lookup);
         let mut params = ParamTypes::new(self.params);
         let mut binder = Binder::new(scope, &mut params);
         let scalar = match wanted {
@@ -163,9 +190,10 @@ pub(crate) fn sequence_by_text(session: &SessionContext, text: &str) -> Option<u
     let parsed = tessera_planner::parse_expression(text).ok()?;
     let parts: Vec<String> = match &parsed {
         ast::Expr::Identifier(ident) => vec![tessera_planner::short_path::bind::folded(ident)],
-        ast::Expr::CompoundIdentifier(parts) => {
-            parts.iter().map(tessera_planner::short_path::bind::folded).collect()
-        }
+        ast::Expr::CompoundIdentifier(parts) => parts
+            .iter()
+            .map(tessera_planner::short_path::bind::folded)
+            .collect(),
         _ => return None,
     };
     let (schema, name) = match parts.as_slice() {
@@ -173,7 +201,10 @@ pub(crate) fn sequence_by_text(session: &SessionContext, text: &str) -> Option<u
         [schema, name] => (Some(schema.as_str()), name),
         _ => return None,
     };
-    match session.catalog.resolve(&session.search_path, schema, name)? {
+    match session
+        .catalog
+        .resolve(&session.search_path, schema, name)?
+    {
         tessera_catalog::Relation::Sequence(sequence) => Some(sequence.id.0),
         _ => None,
     }
@@ -196,7 +227,9 @@ impl RowExpr {
 
     /// Adds every sequence that one evaluation takes a value of.
     pub(crate) fn sequences(&self, out: &mut Vec<RelationId>) {
-        let RowExpr::Scalar(scalar) = self else { return };
+        let RowExpr::Scalar(scalar) = self else {
+            return;
+        };
         scalar.walk(&mut |node| {
             if let Scalar::Call(Function::NextVal, args) = node
                 && let [Scalar::Literal(Value::Oid(oid))] = args.as_slice()
@@ -254,21 +287,28 @@ pub(crate) struct Around<'a> {
 impl<'a> Around<'a> {
     /// The surroundings of one statement.
     pub(crate) fn new(executor: &'a Executor, context: &'a StatementContext) -> Around<'a> {
-        Around { executor, context, taken: Mutex::default() }
+        Around {
+            executor,
+            context,
+            taken: Mutex::default(),
+        }
     }
 
     /// Takes one value for each sequence listed, to be used by the next evaluation.
     pub(crate) async fn take(&self, sequences: &[RelationId]) -> Result<(), Report> {
         for id in sequences {
-            let Some(sequence) = self.context.session.catalog.sequence(*id) else {
-                return Err(Report::internal(format!("sequence {} is gone", id.0)));
+            let catalog = self.executor.catalog();
+            let value = match self.context.session.catalog.sequence(*id) {
+                Some(sequence) => catalog.next_value(sequence).await,
+                // Made by this very statement: ALTER TABLE … ADD COLUMN … serial.
+                None => match catalog.state_for(&self.context.txn).sequence(*id) {
+                    Some(sequence) => catalog.next_value(sequence).await,
+                    None => {
+                        return Err(Report::internal(format!("sequence {} is gone", id.0)));
+                    }
+                },
             };
-            let value = self
-                .executor
-                .catalog()
-                .next_value(sequence)
-                .await
-                .map_err(|error| error.report())?;
+            let value = value.map_err(|error| error.report())?;
             self.taken.lock().entry(*id).or_default().push_back(value);
         }
         Ok(())
@@ -289,7 +329,11 @@ impl Surroundings for Around<'_> {
     }
 
     fn clock_micros(&self) -> i64 {
-        self.executor.transactions().environment().clock.unix_micros()
+        self.executor
+            .transactions()
+            .environment()
+            .clock
+            .unix_micros()
     }
 
     fn user(&self) -> &str {
@@ -297,7 +341,11 @@ impl Surroundings for Around<'_> {
     }
 
     fn next_value(&self, sequence: RelationId) -> Result<i64, Report> {
-        let value = self.taken.lock().get_mut(&sequence).and_then(VecDeque::pop_front);
+        let value = self
+            .taken
+            .lock()
+            .get_mut(&sequence)
+            .and_then(VecDeque::pop_front);
         let value = value.ok_or_else(|| Report::internal("no value was taken of a sequence"))?;
         let mut state = self.context.session.state.sequences.lock();
         state.values.insert(sequence, value);
@@ -307,7 +355,11 @@ impl Surroundings for Around<'_> {
 
     fn random_uuid(&self) -> [u8; 16] {
         let mut bytes = [0_u8; 16];
-        self.executor.transactions().environment().random.fill(&mut bytes);
+        self.executor
+            .transactions()
+            .environment()
+            .random
+            .fill(&mut bytes);
         // Version 4, variant 1 (RFC 9562, section 5.4).
         bytes[6] = (bytes[6] & 0x0f) | 0x40;
         bytes[8] = (bytes[8] & 0x3f) | 0x80;

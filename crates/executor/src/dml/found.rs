@@ -176,12 +176,16 @@ impl FoundRows<'_> {
         around: &Around<'_>,
     ) -> Result<Option<Vec<FoundRow>>, Report> {
         loop {
-            let Some(batch) = self.stream.next().await else { return Ok(None) };
+            let Some(batch) = self.stream.next().await else {
+                return Ok(None);
+            };
             let batch = batch?;
             let mut rows = Vec::with_capacity(batch.rows());
             for at in 0..batch.rows() {
                 // NULL where an outer join found no row of the target.
-                let ValueRef::Bytea(key) = batch.value(at, 0) else { continue };
+                let ValueRef::Bytea(key) = batch.value(at, 0) else {
+                    continue;
+                };
                 let mut values = Vec::with_capacity(self.plan.computed.len());
                 for (i, (target, from)) in self.plan.computed.iter().enumerate() {
                     let to = &table.def().columns[*target].sql_type;
@@ -191,7 +195,11 @@ impl FoundRows<'_> {
                 let first = 1 + self.plan.computed.len();
                 let others = (first..batch.columns()).map(|c| batch.value(at, c).to_owned());
                 let others = others.collect();
-                rows.push(FoundRow { key: Key::copy_from_slice(key), values, others });
+                rows.push(FoundRow {
+                    key: Key::copy_from_slice(key),
+                    values,
+                    others,
+                });
             }
             if !rows.is_empty() {
                 return Ok(Some(rows));
@@ -202,7 +210,11 @@ impl FoundRows<'_> {
 
 fn prepare_text(compiler: &mut Compiler<'_>, text: &str) -> Result<PreparedQuery, Report> {
     let parsed = tessera_planner::parse(text)?;
-    let Some(Parsed { statement: Statement::Query(query), .. }) = parsed.first() else {
+    let Some(Parsed {
+        statement: Statement::Query(query),
+        ..
+    }) = parsed.first()
+    else {
         return Err(Report::internal("the query of a write is not a query"));
     };
     let query = Arc::clone(query);

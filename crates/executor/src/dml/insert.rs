@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast;
 use tessera_planner::dml::{
-    ConflictAction, ConflictArbiter, InsertSource, InsertStatement, Overriding, SetValue, is_default,
-    plan_insert,
+    ConflictAction, ConflictArbiter, InsertSource, InsertStatement, Overriding, SetValue,
+    is_default, plan_insert,
 };
 use tessera_planner::{Parsed, Statement};
 use tessera_storage::Key;
 use tessera_tables::{Arbiter, Inserted, OnConflict, Row, Table, Writer};
-use tessera_types::{CastKind, RelationId, Report, SqlType, Value, coerce, codes};
+use tessera_types::{CastKind, RelationId, Report, SqlType, Value, codes, coerce};
 
 use crate::context::StatementContext;
 use crate::executor::Executor;
@@ -70,10 +70,15 @@ impl Insert {
     ) -> Result<Option<Insert>, Report> {
         let mut statement = plan_insert(insert, compiler.names())?;
         let table = compiler.executor.writes().table(&statement.table);
-        let Some(rules) = compiler.executor.writes().rules(compiler, &statement.table)? else {
+        let Some(rules) = compiler
+            .executor
+            .writes()
+            .rules(compiler, &statement.table)?
+        else {
             return Ok(None);
         };
-        let Some(source) = plan_source(compiler, &mut statement, !insert.columns.is_empty())? else {
+        let Some(source) = plan_source(compiler, &mut statement, !insert.columns.is_empty())?
+        else {
             return Ok(None);
         };
         check_given(&statement, &source, &rules)?;
@@ -82,7 +87,9 @@ impl Insert {
             Some(Overriding::User) => statement.targets.iter().copied().filter(identity).collect(),
             _ => Vec::new(),
         };
-        let Some(conflict) = plan_conflict(compiler, &statement)? else { return Ok(None) };
+        let Some(conflict) = plan_conflict(compiler, &statement)? else {
+            return Ok(None);
+        };
         let scope = RowScope::of(&statement.table, statement.alias.clone());
         let returning = match statement.returning {
             None => None,
@@ -91,7 +98,15 @@ impl Insert {
                 some => some,
             },
         };
-        Ok(Some(Insert { table, targets: statement.targets, ignored, source, rules, conflict, returning }))
+        Ok(Some(Insert {
+            table,
+            targets: statement.targets,
+            ignored,
+            source,
+            rules,
+            conflict,
+            returning,
+        }))
     }
 
     /// Runs it.
@@ -194,7 +209,9 @@ fn plan_source(
                 }
                 Ok(None) => return Ok(None),
                 // A subquery among the values: the whole list is a query.
-                Err(_) if has_subquery(rows) && !rows.iter().any(|row| row.iter().any(is_default)) => {
+                Err(_)
+                    if has_subquery(rows) && !rows.iter().any(|row| row.iter().any(is_default)) =>
+                {
                     return query_of_rows(compiler, statement, rows);
                 }
                 Err(report) => return Err(report),
@@ -234,7 +251,11 @@ fn query_of_rows(
         })
         .collect();
     let parsed = tessera_planner::parse(&format!("VALUES {}", text.join(", ")))?;
-    let Some(Parsed { statement: Statement::Query(query), .. }) = parsed.into_iter().next() else {
+    let Some(Parsed {
+        statement: Statement::Query(query),
+        ..
+    }) = parsed.into_iter().next()
+    else {
         return Err(Report::internal("a list of values is not a query"));
     };
     let prepared = prepare_query(compiler, &query)?;
@@ -256,7 +277,13 @@ pub(crate) fn prepare_query(
         offset: 0,
         lines: Arc::from([]),
     });
-    query::prepare(compiler.executor, &parsed, &query, compiler.session, compiler.params)
+    query::prepare(
+        compiler.executor,
+        &parsed,
+        &query,
+        compiler.session,
+        compiler.params,
+    )
 }
 
 /// 42804 unless a value of the query's type can be stored in the column.
@@ -297,9 +324,9 @@ fn check_given(
             continue;
         }
         let only_defaults = match source {
-            Source::Rows(rows, _) => {
-                rows.iter().all(|row| row.get(at).is_none_or(|cell| matches!(cell, Cell::Default)))
-            }
+            Source::Rows(rows, _) => rows
+                .iter()
+                .all(|row| row.get(at).is_none_or(|cell| matches!(cell, Cell::Default))),
             Source::Query(_) => false,
         };
         if !only_defaults {
@@ -316,7 +343,10 @@ pub(crate) fn generated_always(
     verb: &str,
 ) -> Report {
     let message = match verb {
-        "insert" => format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name),
+        "insert" => format!(
+            "cannot insert a non-DEFAULT value into column \"{}\"",
+            column.name
+        ),
         _ => format!("column \"{}\" can only be updated to DEFAULT", column.name),
     };
     let report = Report::error(codes::GENERATED_ALWAYS, message);
@@ -334,18 +364,30 @@ pub(crate) fn generated_always(
     }
 }
 
-#[expect(clippy::option_option, reason = "outer: scalars did not do; inner: no clause")]
+#[expect(
+    clippy::option_option,
+    reason = "outer: scalars did not do; inner: no clause"
+)]
 fn plan_conflict(
     compiler: &mut Compiler<'_>,
     statement: &InsertStatement<'_>,
 ) -> Result<Option<Option<Conflict>>, Report> {
-    let Some(clause) = &statement.on_conflict else { return Ok(Some(None)) };
+    let Some(clause) = &statement.on_conflict else {
+        return Ok(Some(None));
+    };
     let arbiter = match clause.arbiter {
         ConflictArbiter::Any => Arbiter::Any,
         ConflictArbiter::Index(index) => Arbiter::Index(index),
     };
-    let ConflictAction::Update { assignments, filter } = &clause.action else {
-        return Ok(Some(Some(Conflict { arbiter, update: None })));
+    let ConflictAction::Update {
+        assignments,
+        filter,
+    } = &clause.action
+    else {
+        return Ok(Some(Some(Conflict {
+            arbiter,
+            update: None,
+        })));
     };
     let scope = RowScope {
         table: &statement.table,
@@ -376,7 +418,10 @@ fn plan_conflict(
             }
         }
     };
-    let update = Some(ConflictUpdate { assignments: planned, filter });
+    let update = Some(ConflictUpdate {
+        assignments: planned,
+        filter,
+    });
     Ok(Some(Some(Conflict { arbiter, update })))
 }
 
@@ -407,9 +452,16 @@ impl Conflict {
             };
             assignments.push((*column, expr));
         }
-        let filter =
-            update.filter.as_ref().map(|filter| filter.bind(executor, context)).transpose()?;
-        Ok(BoundConflict { on_conflict: OnConflict::Report(self.arbiter), assignments, filter })
+        let filter = update
+            .filter
+            .as_ref()
+            .map(|filter| filter.bind(executor, context))
+            .transpose()?;
+        Ok(BoundConflict {
+            on_conflict: OnConflict::Report(self.arbiter),
+            assignments,
+            filter,
+        })
     }
 }
 
@@ -486,8 +538,11 @@ impl Run<'_> {
                     let to = &self.plan.table.def().columns[*target].sql_type;
                     let from = &columns[source].sql_type;
                     let same = from == to && !matches!(to, SqlType::Char(_) | SqlType::Varchar(_));
-                    row[*target] =
-                        if same { value } else { assign(value, from, to, self.around)? };
+                    row[*target] = if same {
+                        value
+                    } else {
+                        assign(value, from, to, self.around)?
+                    };
                 }
                 self.insert_row(context, row, &given).await?;
             }
@@ -514,11 +569,16 @@ impl Run<'_> {
                 row[at] = self.rules.default(at, self.around).await?;
             }
         }
-        self.rules.complete(&self.plan.table, &mut row, self.around)?;
-        let on_conflict = self.conflict.as_ref().map_or(OnConflict::Error, |c| c.on_conflict);
-        let inserted =
-            target::cancellable(context, async { Ok(self.writer.insert(&row, on_conflict).await?) })
-                .await?;
+        self.rules
+            .complete(&self.plan.table, &mut row, self.around)?;
+        let on_conflict = self
+            .conflict
+            .as_ref()
+            .map_or(OnConflict::Error, |c| c.on_conflict);
+        let inserted = target::cancellable(context, async {
+            Ok(self.writer.insert(&row, on_conflict).await?)
+        })
+        .await?;
         match inserted {
             Inserted::Skipped => return Ok(()),
             Inserted::Stored(stored) => {

@@ -65,7 +65,13 @@ pub(crate) fn prepare(
         let ddl = ddl::prepare(executor, parsed, session, params)?;
         return Ok((PreparedWrite::Truncate(Box::new(ddl)), None));
     }
-    let mut compiler = Compiler { executor, session, params, scalars_only: false, with: None };
+    let mut compiler = Compiler {
+        executor,
+        session,
+        params,
+        scalars_only: false,
+        with: None,
+    };
     let plan = plan(&mut compiler, write)?;
     let plan = plan.ok_or_else(|| Report::internal("a write was not planned"))?;
     let columns = plan.columns();
@@ -105,7 +111,9 @@ fn behind_with(query: &ast::Query) -> Result<(ast::Statement, Option<String>), R
         Report::unsupported("INSERT, UPDATE and DELETE inside WITH are not supported yet")
             .with_hint("Run them as statements of their own in one transaction.")
     };
-    let Some(with) = &query.with else { return Err(refused()) };
+    let Some(with) = &query.with else {
+        return Err(refused());
+    };
     let writes = |body: &ast::SetExpr| {
         matches!(
             body,
@@ -121,7 +129,9 @@ fn behind_with(query: &ast::Query) -> Result<(ast::Statement, Option<String>), R
     match &*query.body {
         ast::SetExpr::Insert(ast::Statement::Insert(insert)) => {
             let mut insert = insert.clone();
-            let Some(source) = &mut insert.source else { return Err(refused()) };
+            let Some(source) = &mut insert.source else {
+                return Err(refused());
+            };
             match &mut source.with {
                 None => source.with = Some(with.clone()),
                 // The inner names hide the outer ones, which come first.

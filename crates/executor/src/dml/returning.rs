@@ -56,7 +56,10 @@ impl Returning {
                 None => return Ok(None),
             }
         }
-        Ok(Some(Returning { exprs, columns: columns.into() }))
+        Ok(Some(Returning {
+            exprs,
+            columns: columns.into(),
+        }))
     }
 
     /// Ready for one statement.
@@ -65,7 +68,10 @@ impl Returning {
         executor: &Executor,
         context: &StatementContext,
     ) -> Result<Vec<BoundExpr<'a>>, Report> {
-        self.exprs.iter().map(|expr| expr.bind(executor, context)).collect()
+        self.exprs
+            .iter()
+            .map(|expr| expr.bind(executor, context))
+            .collect()
     }
 }
 
@@ -122,16 +128,20 @@ fn is_all(item: &SelectItem, scope: &RowScope<'_>) -> Result<bool, Report> {
     };
     match item {
         SelectItem::Wildcard(options) if plain(options) => Ok(true),
-        SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options)
-            if plain(options) =>
-        {
+        SelectItem::QualifiedWildcard(
+            SelectItemQualifiedWildcardKind::ObjectName(name),
+            options,
+        ) if plain(options) => {
             let wanted = scope.alias.as_deref().unwrap_or(&scope.table.name);
             if last_part(name) == wanted {
                 return Ok(true);
             }
             Err(Report::error(
                 codes::UNDEFINED_TABLE,
-                format!("missing FROM-clause entry for table \"{}\"", last_part(name)),
+                format!(
+                    "missing FROM-clause entry for table \"{}\"",
+                    last_part(name)
+                ),
             ))
         }
         SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => {
@@ -142,7 +152,11 @@ fn is_all(item: &SelectItem, scope: &RowScope<'_>) -> Result<bool, Report> {
 }
 
 fn last_part(name: &ObjectName) -> String {
-    name.0.last().and_then(|part| part.as_ident()).map(folded).unwrap_or_default()
+    name.0
+        .last()
+        .and_then(|part| part.as_ident())
+        .map(folded)
+        .unwrap_or_default()
 }
 
 fn compile_item(
@@ -182,16 +196,18 @@ fn compile_item(
     let name = alias.unwrap_or_else(|| tessera_planner::bind::output_name(expr));
     let origin = match expr {
         Expr::Identifier(ident) => scope.table.column(&folded(ident)),
-        Expr::CompoundIdentifier(parts) => {
-            parts.last().and_then(|part| scope.table.column(&folded(part)))
-        }
+        Expr::CompoundIdentifier(parts) => parts
+            .last()
+            .and_then(|part| scope.table.column(&folded(part))),
         _ => None,
     };
     let info = ColumnInfo {
         name,
         sql_type: compiled.sql_type().clone(),
         table: origin.map(|_| scope.table.id),
-        column: origin.and_then(|column| i16::try_from(column.id).ok()).unwrap_or(0),
+        column: origin
+            .and_then(|column| i16::try_from(column.id).ok())
+            .unwrap_or(0),
     };
     Ok(Some((RowExpr::Compiled(Box::new(compiled)), info)))
 }

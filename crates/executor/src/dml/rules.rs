@@ -120,18 +120,28 @@ enum Compiled {
 
 fn default_of(compiler: &mut Compiler<'_>, column: &ColumnDef) -> Result<Compiled, Report> {
     if let Some(identity) = &column.identity {
-        return Ok(Compiled::Expr(RowExpr::Scalar(next_value(identity.sequence, &column.sql_type))));
+        return Ok(Compiled::Expr(RowExpr::Scalar(next_value(
+            identity.sequence,
+            &column.sql_type,
+        ))));
     }
-    let Some(sql) = &column.default else { return Ok(Compiled::None) };
+    let Some(sql) = &column.default else {
+        return Ok(Compiled::None);
+    };
     let expr = tessera_planner::parse_expression(sql)?;
-    Ok(match compiler.compile(&expr, None, Wanted::Column(column))? {
-        Some(expr) => Compiled::Expr(expr),
-        None => Compiled::NotScalar,
-    })
+    Ok(
+        match compiler.compile(&expr, None, Wanted::Column(column))? {
+            Some(expr) => Compiled::Expr(expr),
+            None => Compiled::NotScalar,
+        },
+    )
 }
 
 fn next_value(sequence: RelationId, sql_type: &SqlType) -> Scalar {
-    let call = Scalar::Call(Function::NextVal, vec![Scalar::Literal(Value::Oid(sequence.0))]);
+    let call = Scalar::Call(
+        Function::NextVal,
+        vec![Scalar::Literal(Value::Oid(sequence.0))],
+    );
     if *sql_type == SqlType::BigInt {
         return call;
     }
@@ -145,7 +155,11 @@ fn next_value(sequence: RelationId, sql_type: &SqlType) -> Scalar {
 
 impl BoundRules<'_> {
     /// The default of a column, its sequences' values taken here.
-    pub(crate) async fn default(&self, column: usize, around: &Around<'_>) -> Result<Value, Report> {
+    pub(crate) async fn default(
+        &self,
+        column: usize,
+        around: &Around<'_>,
+    ) -> Result<Value, Report> {
         match &self.defaults[column] {
             None => Ok(Value::Null),
             Some(default) => {

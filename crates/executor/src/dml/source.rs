@@ -32,15 +32,30 @@ impl Rows {
     ) -> Result<Rows, Report> {
         // Rows may fail the filter, so this only sizes the batches.
         let bytes_max = rows_wanted.map(|rows| rows.saturating_mul(256).clamp(4 << 10, 256 << 10));
-        let spec = ScanSpec { reverse: false, row_limit: None, bytes_max };
+        let spec = ScanSpec {
+            reverse: false,
+            row_limit: None,
+            bytes_max,
+        };
         Ok(match access {
             Access::Full => {
                 let view: Arc<dyn Snapshot> = view.clone();
                 Rows::Table(RowScan::new(view, rows_range(table), spec))
             }
-            Access::Point { index, key } => Rows::One(point(view, table, *index, key, around).await?),
-            Access::Range { index, equal, lower, upper, reverse } => {
-                let spec = ScanSpec { reverse: *reverse, ..spec };
+            Access::Point { index, key } => {
+                Rows::One(point(view, table, *index, key, around).await?)
+            }
+            Access::Range {
+                index,
+                equal,
+                lower,
+                upper,
+                reverse,
+            } => {
+                let spec = ScanSpec {
+                    reverse: *reverse,
+                    ..spec
+                };
                 let Some(bounds) = bounds(equal, lower.as_ref(), upper.as_ref(), around)? else {
                     return Ok(Rows::One(None));
                 };
@@ -96,7 +111,10 @@ fn range_of<'t>(
     bounds: &Bounds,
 ) -> Result<(KeyRange, Option<&'t Index>), Report> {
     if table.def().primary_key == Some(index) {
-        return Ok((key_range(table.def().storage, table.key_orders(), bounds), None));
+        return Ok((
+            key_range(table.def().storage, table.key_orders(), bounds),
+            None,
+        ));
     }
     let Some(index) = table.index(index) else {
         return Err(Report::internal("the plan's index is gone"));
@@ -158,12 +176,12 @@ fn key_value<S: Surroundings>(part: &KeyValue, around: &S) -> Result<Fit, Report
     };
     Ok(match (&value, &part.sql_type) {
         (Value::Null, _) => Fit::Null,
-        (_, SqlType::SmallInt) => {
-            integer(i16::MIN.into(), i16::MAX.into(), |n| Value::SmallInt(n as i16))
-        }
-        (_, SqlType::Integer) => {
-            integer(i32::MIN.into(), i32::MAX.into(), |n| Value::Integer(n as i32))
-        }
+        (_, SqlType::SmallInt) => integer(i16::MIN.into(), i16::MAX.into(), |n| {
+            Value::SmallInt(n as i16)
+        }),
+        (_, SqlType::Integer) => integer(i32::MIN.into(), i32::MAX.into(), |n| {
+            Value::Integer(n as i32)
+        }),
         (_, SqlType::BigInt) => integer(i64::MIN, i64::MAX, Value::BigInt),
         (Value::Text(text), SqlType::Char(length)) => {
             let wanted = usize::try_from(*length).unwrap_or(usize::MAX);

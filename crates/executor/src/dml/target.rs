@@ -15,7 +15,10 @@ use crate::executor::Executor;
 pub(crate) fn lock_options(context: &StatementContext) -> LockOptions {
     LockOptions {
         wait: Wait::Block,
-        deadline: context.session.lock_timeout.map(|timeout| Instant::now() + timeout),
+        deadline: context
+            .session
+            .lock_timeout
+            .map(|timeout| Instant::now() + timeout),
     }
 }
 
@@ -26,8 +29,13 @@ pub(crate) async fn lock_relation(
     mode: Mode,
 ) -> Result<(), Report> {
     let options = lock_options(context);
-    let lock = context.txn.lock(Resource::Relation(relation), mode, &options);
-    cancellable(context, async { lock.await.map_err(|error| error.report()) }).await?;
+    let lock = context
+        .txn
+        .lock(Resource::Relation(relation), mode, &options);
+    cancellable(context, async {
+        lock.await.map_err(|error| error.report())
+    })
+    .await?;
     Ok(())
 }
 
@@ -59,7 +67,12 @@ pub(crate) async fn open<'a>(
     }
     lock_relation(context, table.id(), Mode::IX).await?;
     check_current(executor, context, table.def())?;
-    Ok(Writer::new(&context.txn, table, &executor.writes().row_ids, lock_options(context)))
+    Ok(Writer::new(
+        &context.txn,
+        table,
+        &executor.writes().row_ids,
+        lock_options(context),
+    ))
 }
 
 fn read_only() -> Report {
@@ -96,11 +109,16 @@ pub(crate) fn check_current(
     match state.table(table.id) {
         Some(now) if now.version == table.version => {
             let snapshot = context.view()?.version();
-            Ok(executor.catalog().check_snapshot(&context.txn, now, snapshot)?)
+            Ok(executor
+                .catalog()
+                .check_snapshot(&context.txn, now, snapshot)?)
         }
         Some(_) => Err(Report::error(
             codes::SERIALIZATION_FAILURE,
-            format!("definition of table \"{}\" was changed by a concurrent transaction", table.name),
+            format!(
+                "definition of table \"{}\" was changed by a concurrent transaction",
+                table.name
+            ),
         )
         .with_hint("Run the statement again.")),
         None => Err(Report::error(

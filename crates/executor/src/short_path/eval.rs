@@ -90,7 +90,12 @@ where
         Scalar::Arithmetic(node) => arithmetic(node, row, around),
         Scalar::Negate(input, kind) => {
             let zero = zero_of(*kind);
-            compute(ArithmeticOp::Subtract, *kind, zero, evaluate(input, row, around)?)
+            compute(
+                ArithmeticOp::Subtract,
+                *kind,
+                zero,
+                evaluate(input, row, around)?,
+            )
         }
         Scalar::Compare(_)
         | Scalar::And(_)
@@ -100,9 +105,7 @@ where
         | Scalar::IsTruth { .. }
         | Scalar::IsDistinct { .. }
         | Scalar::InList { .. }
-        | Scalar::Like(_) => {
-            Ok(truth(scalar, row, around)?.map_or(Value::Null, Value::Boolean))
-        }
+        | Scalar::Like(_) => Ok(truth(scalar, row, around)?.map_or(Value::Null, Value::Boolean)),
         Scalar::Case { whens, otherwise } => {
             for (condition, result) in whens {
                 if truth(condition, row, around)? == Some(true) {
@@ -157,10 +160,16 @@ where
             let is_null = with_value(input, row, around, |value| Ok(value.is_null()))?;
             Some(is_null != *negated)
         }
-        Scalar::IsTruth { input, truth: wanted, negated } => {
-            Some((truth(input, row, around)? == *wanted) != *negated)
-        }
-        Scalar::IsDistinct { left, right, negated } => {
+        Scalar::IsTruth {
+            input,
+            truth: wanted,
+            negated,
+        } => Some((truth(input, row, around)? == *wanted) != *negated),
+        Scalar::IsDistinct {
+            left,
+            right,
+            negated,
+        } => {
             let same = with_value(left, row, around, |left| {
                 with_value(right, row, around, |right| {
                     Ok(match (left.is_null(), right.is_null()) {
@@ -172,14 +181,19 @@ where
             })?;
             Some(same == *negated)
         }
-        Scalar::InList { input, list, negated } => {
+        Scalar::InList {
+            input,
+            list,
+            negated,
+        } => {
             let found = with_value(input, row, around, |value| {
                 if value.is_null() {
                     return Ok(None);
                 }
                 let mut unknown = false;
                 for item in list {
-                    let order = with_value(item, row, around, |item| Ok(compare(&value, &item, false)))?;
+                    let order =
+                        with_value(item, row, around, |item| Ok(compare(&value, &item, false)))?;
                     match order {
                         Some(Ordering::Equal) => return Ok(Some(true)),
                         Some(_) => {}
@@ -212,7 +226,12 @@ where
 {
     match scalar {
         Scalar::Column(at) => take(row.column(*at)),
-        Scalar::Param(at) => take(around.params().get(*at).map_or(ValueRef::Null, Value::as_ref)),
+        Scalar::Param(at) => take(
+            around
+                .params()
+                .get(*at)
+                .map_or(ValueRef::Null, Value::as_ref),
+        ),
         Scalar::Literal(value) => take(value.as_ref()),
         other => take(evaluate(other, row, around)?.as_ref()),
     }
@@ -230,7 +249,11 @@ fn holds(op: CompareOp, order: Ordering) -> bool {
 }
 
 /// Order of two values of one family; `None` when one is null.
-pub(crate) fn compare(left: &ValueRef<'_>, right: &ValueRef<'_>, blank_padded: bool) -> Option<Ordering> {
+pub(crate) fn compare(
+    left: &ValueRef<'_>,
+    right: &ValueRef<'_>,
+    blank_padded: bool,
+) -> Option<Ordering> {
     if left.is_null() || right.is_null() {
         return None;
     }
@@ -266,7 +289,11 @@ where
     if value.is_null() {
         return Ok(Value::Null);
     }
-    let kind = if cast.explicit { CastKind::Explicit } else { CastKind::Assignment };
+    let kind = if cast.explicit {
+        CastKind::Explicit
+    } else {
+        CastKind::Assignment
+    };
     convert(value, &cast.from, &cast.to, kind, around.format())
 }
 
@@ -304,7 +331,10 @@ fn zero_of(kind: NumberKind) -> Value {
         NumberKind::SmallInt => Value::SmallInt(0),
         NumberKind::Integer => Value::Integer(0),
         NumberKind::BigInt => Value::BigInt(0),
-        NumberKind::Numeric => Value::Numeric(Decimal { unscaled: 0, scale: 0 }),
+        NumberKind::Numeric => Value::Numeric(Decimal {
+            unscaled: 0,
+            scale: 0,
+        }),
         NumberKind::Real => Value::Real(-0.0),
         NumberKind::Double => Value::Double(-0.0),
     }
@@ -364,11 +394,16 @@ fn compute(op: ArithmeticOp, kind: NumberKind, left: Value, right: Value) -> Res
                 ArithmeticOp::Subtract => a.checked_sub(b),
                 _ => return Err(Report::internal("numeric products are not computed here")),
             };
-            result
-                .map(Value::Numeric)
-                .ok_or_else(|| Report::error(codes::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format"))
+            result.map(Value::Numeric).ok_or_else(|| {
+                Report::error(
+                    codes::NUMERIC_VALUE_OUT_OF_RANGE,
+                    "value overflows numeric format",
+                )
+            })
         }
-        _ => Err(Report::internal(format!("operands of {kind:?} arithmetic are of another type"))),
+        _ => Err(Report::internal(format!(
+            "operands of {kind:?} arithmetic are of another type"
+        ))),
     }
 }
 
@@ -385,13 +420,19 @@ fn float(op: ArithmeticOp, a: f64, b: f64) -> Result<f64, Report> {
 
 fn check_float(overflowed: bool, was_infinite: bool) -> Result<(), Report> {
     if overflowed && !was_infinite {
-        return Err(Report::error(codes::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: overflow"));
+        return Err(Report::error(
+            codes::NUMERIC_VALUE_OUT_OF_RANGE,
+            "value out of range: overflow",
+        ));
     }
     Ok(())
 }
 
 fn underflow() -> Report {
-    Report::error(codes::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: underflow")
+    Report::error(
+        codes::NUMERIC_VALUE_OUT_OF_RANGE,
+        "value out of range: underflow",
+    )
 }
 
 fn division_by_zero() -> Report {
@@ -399,7 +440,10 @@ fn division_by_zero() -> Report {
 }
 
 fn out_of_range(type_name: &str) -> Report {
-    Report::error(codes::NUMERIC_VALUE_OUT_OF_RANGE, format!("{type_name} out of range"))
+    Report::error(
+        codes::NUMERIC_VALUE_OUT_OF_RANGE,
+        format!("{type_name} out of range"),
+    )
 }
 
 fn like_truth<C, S>(like: &Like, row: &C, around: &S) -> Result<Option<bool>, Report>
@@ -438,7 +482,9 @@ where
             Ok(Value::Null)
         }
         Function::NullIf => {
-            let [left, right] = args else { return Err(wrong_arguments()) };
+            let [left, right] = args else {
+                return Err(wrong_arguments());
+            };
             let (left, right) = (evaluate(left, row, around)?, evaluate(right, row, around)?);
             if compare(&left.as_ref(), &right.as_ref(), false) == Some(Ordering::Equal) {
                 return Ok(Value::Null);
@@ -446,8 +492,11 @@ where
             Ok(left)
         }
         Function::Greatest | Function::Least => {
-            let wanted =
-                if function == Function::Greatest { Ordering::Greater } else { Ordering::Less };
+            let wanted = if function == Function::Greatest {
+                Ordering::Greater
+            } else {
+                Ordering::Less
+            };
             let mut best = Value::Null;
             for arg in args {
                 let value = evaluate(arg, row, around)?;
@@ -459,15 +508,18 @@ where
             Ok(best)
         }
         Function::Abs => match one(args, row, around)? {
-            Value::SmallInt(n) => {
-                n.checked_abs().map(Value::SmallInt).ok_or_else(|| out_of_range("smallint"))
-            }
-            Value::Integer(n) => {
-                n.checked_abs().map(Value::Integer).ok_or_else(|| out_of_range("integer"))
-            }
-            Value::BigInt(n) => {
-                n.checked_abs().map(Value::BigInt).ok_or_else(|| out_of_range("bigint"))
-            }
+            Value::SmallInt(n) => n
+                .checked_abs()
+                .map(Value::SmallInt)
+                .ok_or_else(|| out_of_range("smallint")),
+            Value::Integer(n) => n
+                .checked_abs()
+                .map(Value::Integer)
+                .ok_or_else(|| out_of_range("integer")),
+            Value::BigInt(n) => n
+                .checked_abs()
+                .map(Value::BigInt)
+                .ok_or_else(|| out_of_range("bigint")),
             Value::Numeric(n) => Ok(Value::Numeric(n.abs())),
             Value::Real(n) => Ok(Value::Real(n.abs())),
             Value::Double(n) => Ok(Value::Double(n.abs())),
@@ -478,7 +530,9 @@ where
             text_function(function, one(args, row, around)?)
         }
         Function::Concat => {
-            let [left, right] = args else { return Err(wrong_arguments()) };
+            let [left, right] = args else {
+                return Err(wrong_arguments());
+            };
             match (evaluate(left, row, around)?, evaluate(right, row, around)?) {
                 (Value::Null, _) | (_, Value::Null) => Ok(Value::Null),
                 (Value::Text(left), Value::Text(right)) => {
@@ -505,7 +559,13 @@ where
 
 fn from_now<S: Surroundings + ?Sized>(to: SqlType, around: &S) -> Result<Value, Report> {
     let now = Value::TimestampTz(around.transaction_micros());
-    convert(now, &SqlType::TimestampTz, &to, CastKind::Explicit, around.format())
+    convert(
+        now,
+        &SqlType::TimestampTz,
+        &to,
+        CastKind::Explicit,
+        around.format(),
+    )
 }
 
 fn one<C, S>(args: &[Scalar], row: &C, around: &S) -> Result<Value, Report>
@@ -521,7 +581,9 @@ where
 
 fn text_function(function: Function, arg: Value) -> Result<Value, Report> {
     let count = |n: usize| {
-        i32::try_from(n).map(Value::Integer).map_err(|_| out_of_range("integer"))
+        i32::try_from(n)
+            .map(Value::Integer)
+            .map_err(|_| out_of_range("integer"))
     };
     match (function, arg) {
         (_, Value::Null) => Ok(Value::Null),

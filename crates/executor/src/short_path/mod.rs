@@ -52,7 +52,10 @@ pub(crate) fn plan_query(
     if !session.short_path && query.locks.is_empty() {
         return Ok(None);
     }
-    let names = Names { catalog: &session.catalog, search_path: &session.search_path };
+    let names = Names {
+        catalog: &session.catalog,
+        search_path: &session.search_path,
+    };
     let lookup = |name: &ast::ObjectName| names.table_if_any(name);
     let mut types = ParamTypes::new(params);
     let plan = match plan_select(query, &lookup, &mut types) {
@@ -80,14 +83,20 @@ pub(crate) fn plan_write(
         return Ok(None);
     }
     let mut types = params.clone();
-    let mut compiler = Compiler { executor, session, params: &mut types, scalars_only: true, with: None };
+    let mut compiler = Compiler {
+        executor,
+        session,
+        params: &mut types,
+        scalars_only: true,
+        with: None,
+    };
     // The general path reports errors, so that both word them alike.
-    let Ok(Some(plan)) = dml::plan(&mut compiler, write) else { return Ok(None) };
+    let Ok(Some(plan)) = dml::plan(&mut compiler, write) else {
+        return Ok(None);
+    };
     let is_short = match &plan {
         PreparedWrite::Insert(_) => true,
-        PreparedWrite::Change(change) => {
-            !matches!(change.access(), None | Some(Access::Full))
-        }
+        PreparedWrite::Change(change) => !matches!(change.access(), None | Some(Access::Full)),
         PreparedWrite::Truncate(_) => false,
     };
     if !is_short || types.iter().any(Option::is_none) {
@@ -116,9 +125,9 @@ pub(crate) fn explain(plan: &ShortPlan) -> PlanNode {
         ShortPlan::Select(select) => PlanNode::new(&format!("Short Path: {}", select.describe())),
         ShortPlan::Write(write) => {
             let path = match &**write {
-                PreparedWrite::Change(change) => {
-                    change.access().map(|access| describe_access(change.table.def(), access))
-                }
+                PreparedWrite::Change(change) => change
+                    .access()
+                    .map(|access| describe_access(change.table.def(), access)),
                 _ => None,
             };
             let text = match path {
@@ -137,9 +146,15 @@ pub(crate) fn describe_access(table: &tessera_catalog::TableDef, access: &Access
         Access::Point { index: id, .. } => {
             format!("Point Get on {} using {}", table.name, index(*id))
         }
-        Access::Range { index: id, reverse, .. } => {
+        Access::Range {
+            index: id, reverse, ..
+        } => {
             let direction = if *reverse { " backward" } else { "" };
-            format!("Range Scan{direction} on {} using {}", table.name, index(*id))
+            format!(
+                "Range Scan{direction} on {} using {}",
+                table.name,
+                index(*id)
+            )
         }
         Access::Full => format!("Scan on {}", table.name),
     }

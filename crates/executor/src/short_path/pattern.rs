@@ -37,7 +37,9 @@ pub(crate) fn matches(text: &str, pattern: &str, escape: Option<char>) -> Result
             rest_pattern = next_pattern;
             continue;
         }
-        let Some((pattern, text)) = &mut retry else { return Ok(false) };
+        let Some((pattern, text)) = &mut retry else {
+            return Ok(false);
+        };
         if text.next().is_none() {
             return Ok(false);
         }

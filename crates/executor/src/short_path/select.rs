@@ -39,9 +39,16 @@ impl Columns for RowView<'_> {
 
 impl Select {
     pub(crate) fn new(executor: &Executor, plan: ShortSelect) -> Select {
-        let table = plan.table.as_ref().map(|(def, _)| executor.writes().table(def));
+        let table = plan
+            .table
+            .as_ref()
+            .map(|(def, _)| executor.writes().table(def));
         let columns = plan.columns.clone().into();
-        Select { plan, table, columns }
+        Select {
+            plan,
+            table,
+            columns,
+        }
     }
 
     pub(crate) fn columns(&self) -> &Arc<[ColumnInfo]> {
@@ -50,10 +57,18 @@ impl Select {
 
     /// Text for EXPLAIN.
     pub(crate) fn describe(&self) -> String {
-        let Some((table, access)) = &self.plan.table else { return "Result".to_owned() };
+        let Some((table, access)) = &self.plan.table else {
+            return "Result".to_owned();
+        };
         let locks = match self.plan.locking {
-            Some(RowLocking { strength: LockStrength::Update, .. }) => ", locking for update",
-            Some(RowLocking { strength: LockStrength::Share, .. }) => ", locking for share",
+            Some(RowLocking {
+                strength: LockStrength::Update,
+                ..
+            }) => ", locking for update",
+            Some(RowLocking {
+                strength: LockStrength::Share,
+                ..
+            }) => ", locking for share",
             None => "",
         };
         format!("{}{locks}", describe_access(table, access))
@@ -120,7 +135,9 @@ pub(crate) async fn execute(
     }
     let skip = count(select.plan.offset.as_ref(), "OFFSET", &around)?.unwrap_or(0);
     let left = count(select.plan.limit.as_ref(), "LIMIT", &around)?.unwrap_or(u64::MAX);
-    let wanted = usize::try_from(skip.saturating_add(left)).ok().filter(|n| *n < 1_000_000);
+    let wanted = usize::try_from(skip.saturating_add(left))
+        .ok()
+        .filter(|n| *n < 1_000_000);
     let writer = match select.plan.locking {
         Some(_) => Some(target::open(executor, context, table).await?),
         None => None,
@@ -128,11 +145,21 @@ pub(crate) async fn execute(
     let rows = Rows::open(context.view()?, table, access, wanted, &around).await?;
     let mut walk = Walk { skip, left, rows };
     let mut ready = Vec::new();
-    while let Some(mut batch) = walk.next(select, table, writer.as_ref(), context, &around).await? {
+    while let Some(mut batch) = walk
+        .next(select, table, writer.as_ref(), context, &around)
+        .await?
+    {
         ready.append(&mut batch);
         // Locks are taken before the statement ends, so a locking query is never a stream.
         if ready.len() > READY_ROWS_MAX && writer.is_none() {
-            return Ok(stream(executor, select, Arc::clone(table), context, walk, ready));
+            return Ok(stream(
+                executor,
+                select,
+                Arc::clone(table),
+                context,
+                walk,
+                ready,
+            ));
         }
     }
     Ok(select.ready(ready))
@@ -159,10 +186,14 @@ impl Walk {
         if self.left == 0 {
             return Ok(None);
         }
-        let Some(batch) = self.rows.next_batch().await? else { return Ok(None) };
+        let Some(batch) = self.rows.next_batch().await? else {
+            return Ok(None);
+        };
         let mut out = Vec::with_capacity(batch.len());
         for stored in batch {
-            let Some(mut values) = select.project_stored(table, &stored, around)? else { continue };
+            let Some(mut values) = select.project_stored(table, &stored, around)? else {
+                continue;
+            };
             if let (Some(writer), Some(locking)) = (writer, select.plan.locking) {
                 let lock = writer.lock_row(&stored.key, lock_mode(locking), lock_wait(locking));
                 match target::cancellable(context, async { Ok(lock.await?) }).await? {
@@ -225,8 +256,10 @@ fn stream(
             return Some((Ok(RowBatch::from_values(first, width)), state));
         }
         let around = Around::new(&state.executor, &state.context);
-        let next =
-            state.walk.next(&state.select, &state.table, None, &state.context, &around).await;
+        let next = state
+            .walk
+            .next(&state.select, &state.table, None, &state.context, &around)
+            .await;
         drop(around);
         match next {
             Ok(Some(rows)) => Some((Ok(RowBatch::from_values(rows, width)), state)),
@@ -237,7 +270,11 @@ fn stream(
             }
         }
     });
-    Outcome::Rows(RowStream::streamed(Arc::clone(&select.columns), "SELECT", batches))
+    Outcome::Rows(RowStream::streamed(
+        Arc::clone(&select.columns),
+        "SELECT",
+        batches,
+    ))
 }
 
 fn lock_mode(locking: RowLocking) -> Mode {
@@ -256,10 +293,18 @@ fn lock_wait(locking: RowLocking) -> Wait {
 }
 
 /// The value of LIMIT or OFFSET; NULL means none.
-fn count(scalar: Option<&Scalar>, clause: &str, around: &Around<'_>) -> Result<Option<u64>, Report> {
-    let Some(scalar) = scalar else { return Ok(None) };
+fn count(
+    scalar: Option<&Scalar>,
+    clause: &str,
+    around: &Around<'_>,
+) -> Result<Option<u64>, Report> {
+    let Some(scalar) = scalar else {
+        return Ok(None);
+    };
     let value = evaluate(scalar, &NoColumns, around)?;
-    let Some(number) = value.as_i64() else { return Ok(None) };
+    let Some(number) = value.as_i64() else {
+        return Ok(None);
+    };
     u64::try_from(number).map(Some).map_err(|_| {
         let code = if clause == "LIMIT" {
             codes::INVALID_ROW_COUNT_IN_LIMIT_CLAUSE

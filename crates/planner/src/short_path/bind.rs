@@ -5,15 +5,17 @@
 //!    [`Unbound::Unsupported`] and goes to DataFusion.
 //! 2. Depth is bounded (`DEPTH_MAX`); chains of AND and OR are walked without recursion.
 
-use sqlparser::ast::{
-    BinaryOperator, CaseWhen, Expr, Function as AstFunction, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Ident, UnaryOperator, Value as AstValue,
-};
+use sqlparser::ast::{BinaryOperator, CaseWhen, Expr, Ident, UnaryOperator, Value as AstValue};
 use tessera_catalog::{ColumnDef, TableDef};
-use tessera_types::{CastKind, FormatContext, Report, SqlType, Value, coerce, text};
+use tessera_types::{Report, SqlType, Value};
 
 use crate::ddl::data_type::sql_type_of;
 
+use super::call::bare_function;
+use super::coercion::{
+    assignment_cast, castable, comparable, implicit_cast, is_ordered, same_type,
+};
+use super::literal::{bind_literal, literal_of_text, negated_literal, string_of};
 use super::scalar::{
     Arithmetic, ArithmeticOp, Cast, Compare, CompareOp, Function, Like, NumberKind, Scalar,
 };
@@ -688,7 +690,6 @@ impl<'a> Binder<'a> {
             sql_type,
         })
     }
-
 }
 
 pub(super) fn boolean(scalar: Scalar) -> Typed {
@@ -731,4 +732,3 @@ fn chain<'e>(whole: &'e Expr, wanted: &BinaryOperator) -> Vec<&'e Expr> {
     parts.reverse();
     parts
 }
-

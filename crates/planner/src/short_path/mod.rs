@@ -2,7 +2,7 @@
 //!
 //! # Map
 //! - `scalar`: typed expressions over one row.
-//! - `bind`: SQL expressions to scalars.
+//! - `bind`: SQL expressions to scalars; `literal`, `call`, `coercion`: its parts.
 //! - `access`: WHERE and ORDER BY to a point or a short range.
 //! - `select`: SELECT on one table.
 //!
@@ -15,6 +15,9 @@
 
 pub mod access;
 pub mod bind;
+mod call;
+mod coercion;
+mod literal;
 pub mod scalar;
 mod select;
 #[cfg(test)]

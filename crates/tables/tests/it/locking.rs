@@ -10,13 +10,24 @@ use tessera_types::Value;
 use crate::world::{World, run};
 
 fn row(id: i32, u: i32, n: i32) -> Vec<Value> {
-    vec![Value::Integer(id), Value::Integer(u), Value::text("x"), Value::Integer(n)]
+    vec![
+        Value::Integer(id),
+        Value::Integer(u),
+        Value::text("x"),
+        Value::Integer(n),
+    ]
 }
 
 /// Waits until a transaction waits for a lock.
 async fn until_somebody_waits(world: &World) {
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
-    while world.transactions.locks().snapshot().iter().all(|lock| lock.granted) {
+    while world
+        .transactions
+        .locks()
+        .snapshot()
+        .iter()
+        .all(|lock| lock.granted)
+    {
         assert!(std::time::Instant::now() < deadline, "nobody waits");
         tokio::task::yield_now().await;
     }
@@ -29,7 +40,10 @@ fn an_insert_waits_for_a_delete_of_the_same_unique_value() {
             let world = Arc::new(World::memory().await);
             let table = world.create(true, false).await;
             let txn = world.begin();
-            world.insert(&txn, &table, &row(1, 7, 0)).await.expect("inserted");
+            world
+                .insert(&txn, &table, &row(1, 7, 0))
+                .await
+                .expect("inserted");
             txn.commit().await.expect("the commit");
 
             let first = world.begin();
@@ -54,12 +68,20 @@ fn an_insert_waits_for_a_delete_of_the_same_unique_value() {
                 first.rollback();
             }
             let outcome = other.await.expect("no panic");
-            let left: Vec<_> = world.rows(&table).await.iter().map(|row| row[0].clone()).collect();
+            let left: Vec<_> = world
+                .rows(&table)
+                .await
+                .iter()
+                .map(|row| row[0].clone())
+                .collect();
             if commits {
                 outcome.expect("the value is free");
                 assert_eq!(left, [Value::Integer(2)]);
             } else {
-                assert!(matches!(outcome, Err(TableError::Duplicate { .. })), "{outcome:?}");
+                assert!(
+                    matches!(outcome, Err(TableError::Duplicate { .. })),
+                    "{outcome:?}"
+                );
                 assert_eq!(left, [Value::Integer(1)]);
             }
         });
@@ -74,7 +96,10 @@ fn concurrent_increments_are_all_counted() {
         let world = Arc::new(World::memory().await);
         let table = world.create(true, false).await;
         let txn = world.begin();
-        world.insert(&txn, &table, &row(1, 1, 0)).await.expect("inserted");
+        world
+            .insert(&txn, &table, &row(1, 1, 0))
+            .await
+            .expect("inserted");
         txn.commit().await.expect("the commit");
         let mut tasks = Vec::new();
         for _ in 0..TASKS {
@@ -96,7 +121,10 @@ fn concurrent_increments_are_all_counted() {
         for task in tasks {
             task.await.expect("no panic");
         }
-        assert_eq!(world.rows(&table).await[0][3], Value::Integer(TASKS * TIMES));
+        assert_eq!(
+            world.rows(&table).await[0][3],
+            Value::Integer(TASKS * TIMES)
+        );
     });
 }
 
@@ -106,20 +134,27 @@ fn a_row_changed_after_a_repeatable_snapshot_cannot_be_written() {
         let world = World::memory().await;
         let table = world.create(true, false).await;
         let txn = world.begin();
-        world.insert(&txn, &table, &row(1, 1, 0)).await.expect("inserted");
+        world
+            .insert(&txn, &table, &row(1, 1, 0))
+            .await
+            .expect("inserted");
         txn.commit().await.expect("the commit");
         let old = world.begin_repeatable();
         let nothing = world.update(&old, &table, &|_| false, &|_| None).await;
         assert_eq!(nothing.expect("the snapshot is taken"), 0);
         let txn = world.begin();
-        let changed = world.update(&txn, &table, &|_| true, &|_| Some(row(1, 1, 5))).await;
+        let changed = world
+            .update(&txn, &table, &|_| true, &|_| Some(row(1, 1, 5)))
+            .await;
         assert_eq!(changed.expect("updated"), 1);
         txn.commit().await.expect("the commit");
         let refused = world.update(&old, &table, &|_| true, &|_| None).await;
         assert!(
             matches!(
                 refused,
-                Err(TableError::Transaction(TransactionError::ConcurrentUpdate { .. }))
+                Err(TableError::Transaction(
+                    TransactionError::ConcurrentUpdate { .. }
+                ))
             ),
             "{refused:?}"
         );
@@ -132,17 +167,37 @@ fn a_duplicate_is_reported_in_the_words_of_postgresql() {
         let world = World::memory().await;
         let table = world.create(true, false).await;
         let txn = world.begin();
-        world.insert(&txn, &table, &row(1, 1, 0)).await.expect("inserted");
-        let report = world.insert(&txn, &table, &row(1, 2, 0)).await.expect_err("taken").report();
+        world
+            .insert(&txn, &table, &row(1, 1, 0))
+            .await
+            .expect("inserted");
+        let report = world
+            .insert(&txn, &table, &row(1, 2, 0))
+            .await
+            .expect_err("taken")
+            .report();
         assert_eq!(report.code.as_str(), "23505");
-        assert_eq!(report.message, "duplicate key value violates unique constraint \"t_pkey\"");
-        assert_eq!(report.detail.as_deref(), Some("Key (id)=(1) already exists."));
+        assert_eq!(
+            report.message,
+            "duplicate key value violates unique constraint \"t_pkey\""
+        );
+        assert_eq!(
+            report.detail.as_deref(),
+            Some("Key (id)=(1) already exists.")
+        );
         assert_eq!(report.constraint.as_deref(), Some("t_pkey"));
         assert_eq!(report.table.as_deref(), Some("t"));
         let mut bad = row(2, 3, 0);
         bad[0] = Value::Null;
-        let report = world.insert(&txn, &table, &bad).await.expect_err("null key").report();
+        let report = world
+            .insert(&txn, &table, &bad)
+            .await
+            .expect_err("null key")
+            .report();
         assert_eq!(report.code.as_str(), "23502");
-        assert_eq!(report.detail.as_deref(), Some("Failing row contains (null, 3, x, 0)."));
+        assert_eq!(
+            report.detail.as_deref(),
+            Some("Failing row contains (null, 3, x, 0).")
+        );
     });
 }

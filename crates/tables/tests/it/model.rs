@@ -89,7 +89,10 @@ async fn step(
         let outcome = world.insert(txn, table, &row).await;
         match outcome {
             Ok(()) => {
-                assert!(!model.conflicts(&row, None), "inserted a duplicate of {row:?}");
+                assert!(
+                    !model.conflicts(&row, None),
+                    "inserted a duplicate of {row:?}"
+                );
                 model.rows.push(row);
             }
             Err(error) => {
@@ -112,7 +115,9 @@ async fn step(
         new[column] = fresh[column].clone();
         new
     });
-    let outcome = world.update(txn, table, &|row| *row == old, &|_| new.clone()).await;
+    let outcome = world
+        .update(txn, table, &|row| *row == old, &|_| new.clone())
+        .await;
     match (outcome, new) {
         (Ok(count), None) => {
             assert_eq!(count, 1);
@@ -120,7 +125,10 @@ async fn step(
         }
         (Ok(count), Some(new)) => {
             assert_eq!(count, 1);
-            assert!(!model.conflicts(&new, Some(at)), "updated to a duplicate {new:?}");
+            assert!(
+                !model.conflicts(&new, Some(at)),
+                "updated to a duplicate {new:?}"
+            );
             model.rows[at] = new;
         }
         (Err(error), new) => {
@@ -139,7 +147,11 @@ fn random_writes_agree_with_a_list_of_rows() {
         run(async {
             let world = World::memory().await;
             world.create(with_key, nulls_not_distinct).await;
-            let mut model = Model { rows: Vec::new(), with_key, nulls_not_distinct };
+            let mut model = Model {
+                rows: Vec::new(),
+                with_key,
+                nulls_not_distinct,
+            };
             steps(&world, &mut model, &mut Dice(seed * 7_919), 120).await;
         });
     }
@@ -151,7 +163,11 @@ fn random_writes_survive_restarts() {
     for with_key in [true, false] {
         let path = dir.path().join(with_key.to_string());
         std::fs::create_dir_all(&path).expect("a folder");
-        let mut model = Model { rows: Vec::new(), with_key, nulls_not_distinct: false };
+        let mut model = Model {
+            rows: Vec::new(),
+            with_key,
+            nulls_not_distinct: false,
+        };
         let mut dice = Dice(4_242);
         for round in 0..4 {
             eprintln!("primary key {with_key}, round {round}");
@@ -166,7 +182,12 @@ fn random_writes_survive_restarts() {
                 assert_eq!(rows, model.sorted(), "after the restart");
                 steps(&world, &mut model, &mut dice, 25).await;
                 if round == 2 {
-                    world.transactions.store().checkpoint().await.expect("a checkpoint");
+                    world
+                        .transactions
+                        .store()
+                        .checkpoint()
+                        .await
+                        .expect("a checkpoint");
                 }
                 world.close().await;
             });

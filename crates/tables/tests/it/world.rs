@@ -50,12 +50,22 @@ impl World {
             Environment::real(),
             TransactionsOptions::default(),
         );
-        let catalog = Catalog::open(Arc::clone(&transactions)).await.expect("the catalog opens");
-        World { transactions, catalog, row_ids: Arc::new(RowIds::new()) }
+        let catalog = Catalog::open(Arc::clone(&transactions))
+            .await
+            .expect("the catalog opens");
+        World {
+            transactions,
+            catalog,
+            row_ids: Arc::new(RowIds::new()),
+        }
     }
 
     pub(crate) async fn close(self) {
-        self.transactions.store().close().await.expect("the store closes");
+        self.transactions
+            .store()
+            .close()
+            .await
+            .expect("the store closes");
     }
 
     pub(crate) fn begin(&self) -> Transaction {
@@ -64,7 +74,10 @@ impl World {
 
     pub(crate) fn begin_repeatable(&self) -> Transaction {
         let isolation = Isolation::RepeatableRead;
-        self.transactions.begin(TransactionOptions { isolation, ..Default::default() })
+        self.transactions.begin(TransactionOptions {
+            isolation,
+            ..Default::default()
+        })
     }
 
     /// `t(id int primary key or not, u int unique, s text, n int)` with an index on `s, n desc`.
@@ -77,8 +90,10 @@ impl World {
             nulls_not_distinct,
         }];
         if with_key {
-            constraints
-                .push(ConstraintSpec::PrimaryKey { name: None, columns: vec!["id".into()] });
+            constraints.push(ConstraintSpec::PrimaryKey {
+                name: None,
+                columns: vec!["id".into()],
+            });
         }
         let spec = TableSpec {
             schema: "public".into(),
@@ -92,7 +107,11 @@ impl World {
             constraints,
             owner: 10,
         };
-        let table = self.catalog.create_table(&txn, spec).await.expect("the table");
+        let table = self
+            .catalog
+            .create_table(&txn, spec)
+            .await
+            .expect("the table");
         let column = |name: &str, descending| IndexColumnSpec {
             column: name.into(),
             descending,
@@ -105,7 +124,11 @@ impl World {
             unique: false,
             nulls_not_distinct: false,
         };
-        let (table, _) = self.catalog.create_index(&txn, index).await.expect("the index");
+        let (table, _) = self
+            .catalog
+            .create_index(&txn, index)
+            .await
+            .expect("the index");
         guard.finish();
         txn.commit().await.expect("the commit");
         Arc::new(Table::new(table))
@@ -120,7 +143,9 @@ impl World {
 
     pub(crate) async fn lock_table(&self, txn: &Transaction, table: &Table) {
         let resource = Resource::Relation(table.id());
-        txn.lock(resource, Mode::IX, &LockOptions::default()).await.expect("the table's lock");
+        txn.lock(resource, Mode::IX, &LockOptions::default())
+            .await
+            .expect("the table's lock");
     }
 
     pub(crate) async fn insert(
@@ -173,7 +198,10 @@ impl World {
             if !pick(&row) {
                 continue;
             }
-            let (stored, row) = match writer.lock_row(&stored.key, Mode::X, Default::default()).await? {
+            let (stored, row) = match writer
+                .lock_row(&stored.key, Mode::X, Default::default())
+                .await?
+            {
                 Locked::Unchanged => (stored, row),
                 Locked::Gone | Locked::Skipped => continue,
                 Locked::Changed(newest) => {
@@ -198,10 +226,14 @@ impl World {
     /// All committed rows, after a check of the indexes.
     pub(crate) async fn rows(&self, table: &Table) -> Vec<Row> {
         let view: Arc<dyn Snapshot> = self.transactions.view();
-        let count = check_table(&view, table).await.expect("indexes match the rows");
+        let count = check_table(&view, table)
+            .await
+            .expect("indexes match the rows");
         let rows = all_rows(view, table).await.expect("rows");
         assert_eq!(rows.len() as u64, count);
-        rows.iter().map(|stored| table.decode(&stored.value).expect("a row")).collect()
+        rows.iter()
+            .map(|stored| table.decode(&stored.value).expect("a row"))
+            .collect()
     }
 }
 
