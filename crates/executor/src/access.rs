@@ -49,7 +49,10 @@ pub(crate) enum Access {
     /// Rows of these keys.
     Keys(Arc<[Key]>),
     /// Ranges of the primary key (`None`) or of an index, ascending and disjoint.
-    Ranges { index: Option<RelationId>, ranges: Arc<[KeyRange]> },
+    Ranges {
+        index: Option<RelationId>,
+        ranges: Arc<[KeyRange]>,
+    },
 }
 
 /// The access path of a scan.
@@ -76,9 +79,15 @@ pub(crate) fn choose(
     rows: f64,
     statistics: Option<&TableStatistics>,
 ) -> Chosen {
-    let conditions: Vec<Condition> =
-        filters.iter().flat_map(split).filter_map(|filter| condition(table, filter)).collect();
-    if conditions.iter().any(|c| matches!(&c.test, Test::In(values) if values.is_empty())) {
+    let conditions: Vec<Condition> = filters
+        .iter()
+        .flat_map(split)
+        .filter_map(|filter| condition(table, filter))
+        .collect();
+    if conditions
+        .iter()
+        .any(|c| matches!(&c.test, Test::In(values) if values.is_empty()))
+    {
         return Chosen {
             access: Access::Nothing,
             rows: 0.0,
@@ -86,7 +95,12 @@ pub(crate) fn choose(
             condition: Some("never".to_owned()),
         };
     }
-    let all = Chosen { access: Access::Table, rows, index_name: None, condition: None };
+    let all = Chosen {
+        access: Access::Table,
+        rows,
+        index_name: None,
+        condition: None,
+    };
     if let Some(chosen) = by_row_key(&conditions) {
         return chosen;
     }
@@ -101,7 +115,15 @@ pub(crate) fn choose(
             orders: table.key_orders(),
             unique: true,
         };
-        consider(table, &path, &conditions, rows, statistics, &mut best, &mut best_cost);
+        consider(
+            table,
+            &path,
+            &conditions,
+            rows,
+            statistics,
+            &mut best,
+            &mut best_cost,
+        );
     }
     for index in table.indexes() {
         let path = Path {
@@ -112,7 +134,15 @@ pub(crate) fn choose(
             orders: &index.orders,
             unique: index.def.unique,
         };
-        consider(table, &path, &conditions, rows, statistics, &mut best, &mut best_cost);
+        consider(
+            table,
+            &path,
+            &conditions,
+            rows,
+            statistics,
+            &mut best,
+            &mut best_cost,
+        );
     }
     best
 }
@@ -173,11 +203,16 @@ fn condition(table: &Table, filter: &Expr) -> Option<Condition> {
                     _ => None,
                 })
                 .collect();
-            (list.expr.as_ref(), values_test(literals?.into_iter(), &sql_type)?)
+            (
+                list.expr.as_ref(),
+                values_test(literals?.into_iter(), &sql_type)?,
+            )
         }
         Expr::ScalarFunction(call) => {
             let set = in_set::values_of(&call.func)?;
-            let [column] = call.args.as_slice() else { return None };
+            let [column] = call.args.as_slice() else {
+                return None;
+            };
             let (_, sql_type) = column_of(table, column)?;
             (column, values_test(set.iter(), &sql_type)?)
         }
@@ -188,7 +223,11 @@ fn condition(table: &Table, filter: &Expr) -> Option<Condition> {
 
 fn test_text(table: &Table, column: &Expr, test: Test, filter: &Expr) -> Option<Condition> {
     let (position, _) = column_of(table, column)?;
-    Some(Condition { column: position, test, text: crate::explain::expression_text(filter) })
+    Some(Condition {
+        column: position,
+        test,
+        text: crate::explain::expression_text(filter),
+    })
 }
 
 /// A list as sorted values.
@@ -207,11 +246,17 @@ fn values_test<'a>(
 
 /// Position and type of a column of the table.
 fn column_of(table: &Table, expr: &Expr) -> Option<(usize, SqlType)> {
-    let Expr::Column(column) = expr else { return None };
+    let Expr::Column(column) = expr else {
+        return None;
+    };
     if column.name == ROW_KEY {
         return Some((table.def().columns.len(), SqlType::Bytea));
     }
-    let position = table.def().columns.iter().position(|c| c.name == column.name)?;
+    let position = table
+        .def()
+        .columns
+        .iter()
+        .position(|c| c.name == column.name)?;
     Some((position, table.def().columns[position].sql_type.clone()))
 }
 
@@ -228,7 +273,9 @@ fn value_of(literal: &ScalarValue, sql_type: &SqlType) -> Option<Value> {
 /// `row_key = '\x…'`: one row.
 fn by_row_key(conditions: &[Condition]) -> Option<Chosen> {
     conditions.iter().find_map(|condition| {
-        let Test::In(values) = &condition.test else { return None };
+        let Test::In(values) = &condition.test else {
+            return None;
+        };
         let keys: Option<Vec<Key>> = values
             .iter()
             .map(|value| match value {
@@ -276,7 +323,9 @@ fn consider(
     for (depth, position) in path.positions.iter().enumerate() {
         let of_column = || conditions.iter().filter(|c| c.column == *position);
         let equal = of_column().find_map(|c| match &c.test {
-            Test::In(values) if prefixes.len() * values.len() <= RANGES_MAX => Some((values, &c.text)),
+            Test::In(values) if prefixes.len() * values.len() <= RANGES_MAX => {
+                Some((values, &c.text))
+            }
             _ => None,
         });
         if let Some((values, text)) = equal {
@@ -337,15 +386,24 @@ fn consider(
     if path.unique && equal_columns == path.positions.len() {
         found = found.min(count);
     }
-    let row_cost = if path.index.is_some() { INDEX_ROW_COST } else { 1.0 };
+    let row_cost = if path.index.is_some() {
+        INDEX_ROW_COST
+    } else {
+        1.0
+    };
     let cost = count * RANGE_COST + found * row_cost;
-    if cost >= *best_cost && !(path.unique && equal_columns == path.positions.len() && count < 2.0) {
+    if cost >= *best_cost && !(path.unique && equal_columns == path.positions.len() && count < 2.0)
+    {
         return;
     }
     let mut ranges: Vec<KeyRange> = prefixes
         .into_iter()
         .map(|equal| {
-            let bounds = Bounds { equal, lower: lower.clone(), upper: upper.clone() };
+            let bounds = Bounds {
+                equal,
+                lower: lower.clone(),
+                upper: upper.clone(),
+            };
             key_range(path.storage, path.orders, &bounds)
         })
         .collect();
@@ -353,7 +411,10 @@ fn consider(
     ranges.sort_by(|a, b| start_of(a).cmp(start_of(b)));
     *best_cost = cost;
     *best = Chosen {
-        access: Access::Ranges { index: path.index, ranges: ranges.into() },
+        access: Access::Ranges {
+            index: path.index,
+            ranges: ranges.into(),
+        },
         rows: found.max(if count < 2.0 { 1.0 } else { count.min(rows) }),
         index_name: Some(path.name.to_owned()),
         condition: Some(texts.join(" AND ")),

@@ -137,7 +137,8 @@ impl ArrayWriter {
             }
             (Builder::Interval(b), ValueRef::Interval(v)) => b.append_value(to_month_day_nano(v)?),
             (Builder::Uuid(b), ValueRef::Uuid(v)) => {
-                b.append_value(v).map_err(|error| Report::internal(error.to_string()))?;
+                b.append_value(v)
+                    .map_err(|error| Report::internal(error.to_string()))?;
             }
             (Builder::Oid(b), ValueRef::Oid(v)) => b.append_value(v),
             (Builder::List(list), ValueRef::Array(v)) => {
@@ -225,7 +226,10 @@ fn unscaled_at(decimal: Decimal, scale: u8) -> Result<i128, Report> {
     if decimal.scale == scale {
         return Ok(decimal.unscaled);
     }
-    decimal.rescale(scale).map(|d| d.unscaled).ok_or_else(numeric_overflow)
+    decimal
+        .rescale(scale)
+        .map(|d| d.unscaled)
+        .ok_or_else(numeric_overflow)
 }
 
 /// Values of one column of an Arrow batch.
@@ -306,8 +310,16 @@ impl ColumnReader {
     /// The value of a row.
     pub fn value(&self, row: usize) -> ValueRef<'_> {
         /// The value unless the row is NULL.
-        fn some<'a, A: Array>(array: &'a A, row: usize, get: impl Fn(&'a A) -> ValueRef<'a>) -> ValueRef<'a> {
-            if array.is_null(row) { ValueRef::Null } else { get(array) }
+        fn some<'a, A: Array>(
+            array: &'a A,
+            row: usize,
+            get: impl Fn(&'a A) -> ValueRef<'a>,
+        ) -> ValueRef<'a> {
+            if array.is_null(row) {
+                ValueRef::Null
+            } else {
+                get(array)
+            }
         }
         match &self.values {
             Values::Boolean(a) => some(a, row, |a| ValueRef::Boolean(a.value(row))),
@@ -319,7 +331,10 @@ impl ColumnReader {
             Values::Real(a) => some(a, row, |a| ValueRef::Real(a.value(row))),
             Values::Double(a) => some(a, row, |a| ValueRef::Double(a.value(row))),
             Values::Decimal(a, scale) => some(a, row, |a| {
-                ValueRef::Numeric(Decimal { unscaled: a.value(row), scale: *scale })
+                ValueRef::Numeric(Decimal {
+                    unscaled: a.value(row),
+                    scale: *scale,
+                })
             }),
             Values::TextView(a, false) => some(a, row, |a| ValueRef::Text(a.value(row))),
             Values::TextView(a, true) => some(a, row, |a| ValueRef::Json(a.value(row))),
@@ -330,9 +345,9 @@ impl ColumnReader {
             Values::Time(a) => some(a, row, |a| ValueRef::Time(a.value(row))),
             Values::Timestamp(a, false) => some(a, row, |a| ValueRef::Timestamp(a.value(row))),
             Values::Timestamp(a, true) => some(a, row, |a| ValueRef::TimestampTz(a.value(row))),
-            Values::Interval(a) => {
-                some(a, row, |a| ValueRef::Interval(from_month_day_nano(a.value(row))))
-            }
+            Values::Interval(a) => some(a, row, |a| {
+                ValueRef::Interval(from_month_day_nano(a.value(row)))
+            }),
             Values::Uuid(a) => some(a, row, |a| {
                 ValueRef::Uuid(a.value(row).try_into().unwrap_or_default())
             }),
@@ -367,8 +382,10 @@ fn lists(array: &ArrayRef, sql_type: &SqlType) -> Result<Arc<[Value]>, Report> {
             }
             let range = offsets[row] as usize..offsets[row + 1] as usize;
             let values = range.map(|i| items.value(i).to_owned()).collect();
-            Ok(Value::Array(Box::new(ArrayValue::from_elements(element.clone(), values))))
+            Ok(Value::Array(Box::new(ArrayValue::from_elements(
+                element.clone(),
+                values,
+            ))))
         })
         .collect()
 }
-

@@ -106,6 +106,18 @@ pub struct SessionRow {
     pub query: String,
 }
 
+impl SessionContext {
+    /// The session as a statement of a transaction sees it that began at this time: what `now`
+    /// and `today` in literals mean.
+    pub(crate) fn at(self: &Arc<Self>, transaction_micros: i64) -> Arc<SessionContext> {
+        if self.format.now_micros == transaction_micros {
+            return self.clone();
+        }
+        let format = FormatContext { now_micros: transaction_micros, ..*self.format };
+        Arc::new(SessionContext { format: Arc::new(format), ..self.as_ref().clone() })
+    }
+}
+
 /// What functions remember over the statements of one session.
 #[derive(Default)]
 pub struct SessionState {
@@ -172,7 +184,9 @@ pub struct StatementContext {
 impl StatementContext {
     /// The data this statement reads; an internal error before the statement has started.
     pub fn view(&self) -> Result<&Arc<TxnView>, Report> {
-        self.view.as_ref().ok_or_else(|| Report::internal("the statement has no snapshot yet"))
+        self.view
+            .as_ref()
+            .ok_or_else(|| Report::internal("the statement has no snapshot yet"))
     }
 
     /// `Err` (57014) once the statement was cancelled.

@@ -233,12 +233,14 @@ impl Executor {
                     }
                 }
             }
-            Statement::Ddl(_) | Statement::CreateTableAs(_) | Statement::Maintenance(_) => {
-                (Plan::Ddl(ddl::prepare(self, parsed, session, &mut params)?), None)
-            }
-            Statement::Copy(statement) => {
-                (Plan::Copy(copy::prepare(self, parsed, statement, session)?), None)
-            }
+            Statement::Ddl(_) | Statement::CreateTableAs(_) | Statement::Maintenance(_) => (
+                Plan::Ddl(ddl::prepare(self, parsed, session, &mut params)?),
+                None,
+            ),
+            Statement::Copy(statement) => (
+                Plan::Copy(copy::prepare(self, parsed, statement, session)?),
+                None,
+            ),
             Statement::Explain(explain) => {
                 let plan = explain::prepare(self, explain, session, &mut params)?;
                 let columns = plan.columns();
@@ -263,7 +265,9 @@ impl Executor {
             validity,
             plan: Arc::new(plan),
         };
-        self.shared.plans.keep(&prepared, self.shared.options.plan_cache_entries_max);
+        self.shared
+            .plans
+            .keep(&prepared, self.shared.options.plan_cache_entries_max);
         Ok(prepared)
     }
 
@@ -295,11 +299,18 @@ impl Executor {
         context: &StatementContext,
     ) -> Result<Outcome, Report> {
         context.check_cancelled()?;
-        let guard = context.txn.start_statement().await.map_err(|error| error.report())?;
+        let guard = context
+            .txn
+            .start_statement()
+            .await
+            .map_err(|error| error.report())?;
         // What others are told when they wait for this one, and how long this one waits.
-        context.txn.set_statement_text(Some(prepared.parsed.text.clone()));
+        context
+            .txn
+            .set_statement_text(Some(prepared.parsed.text.clone()));
         context.txn.set_lock_timeout(context.session.lock_timeout);
         let mut context = context.clone();
+        context.session = context.session.at(context.transaction_micros);
         context.view = Some(context.txn.view());
         match self.execute_plan(prepared, &context).await {
             Ok(outcome) => {
@@ -404,7 +415,10 @@ fn validity_of(session: &SessionContext) -> Validity {
         search_path: session.search_path.clone(),
         user: session.user.clone(),
         // The clock is not part of how literals are read; `now` in them is evaluated late.
-        format: FormatContext { now_micros: 0, ..*session.format },
+        format: FormatContext {
+            now_micros: 0,
+            ..*session.format
+        },
         short_path: session.short_path,
     }
 }

@@ -51,7 +51,10 @@ pub(crate) struct Actual {
 impl PlanNode {
     /// A node without details.
     pub(crate) fn new(name: &str) -> PlanNode {
-        PlanNode { name: name.to_owned(), ..PlanNode::default() }
+        PlanNode {
+            name: name.to_owned(),
+            ..PlanNode::default()
+        }
     }
 
     /// Adds a line.
@@ -80,8 +83,12 @@ impl PreparedExplain {
             ExplainFormat::Text => SqlType::Text,
             ExplainFormat::Json => SqlType::Json,
         };
-        let column =
-            ColumnInfo { name: "QUERY PLAN".to_owned(), sql_type, table: None, column: 0 };
+        let column = ColumnInfo {
+            name: "QUERY PLAN".to_owned(),
+            sql_type,
+            table: None,
+            column: 0,
+        };
         Arc::from([column])
     }
 }
@@ -97,7 +104,10 @@ pub(crate) fn prepare(
     if let Statement::Declare(declare) = &parsed.statement {
         parsed = declare.query.clone();
     }
-    if matches!(parsed.statement, Statement::Execute(_) | Statement::CreateTableAs(_)) {
+    if matches!(
+        parsed.statement,
+        Statement::Execute(_) | Statement::CreateTableAs(_)
+    ) {
         return Err(Report::unsupported(format!(
             "EXPLAIN of {} is not supported",
             parsed.statement.verb()
@@ -105,7 +115,10 @@ pub(crate) fn prepare(
     }
     let inner = executor.prepare(&Arc::new(parsed), session, params)?;
     *params = inner.params.iter().cloned().map(Some).collect();
-    Ok(PreparedExplain { explain: explain.clone(), inner: Box::new(inner) })
+    Ok(PreparedExplain {
+        explain: explain.clone(),
+        inner: Box::new(inner),
+    })
 }
 
 /// Plans, with ANALYZE runs, and prints.
@@ -141,18 +154,27 @@ pub(crate) async fn execute(
             }
         }
     };
-    let times = render::Times { planning, execution };
+    let times = render::Times {
+        planning,
+        execution,
+    };
     let rows: Vec<Vec<Value>> = match explain.format {
         ExplainFormat::Text => render::text(&plan, explain, &times)
             .into_iter()
             .map(|line| vec![Value::text(line)])
             .collect(),
         ExplainFormat::Json => {
-            vec![vec![Value::Json(render::json(&plan, explain, &times).into())]]
+            vec![vec![Value::Json(
+                render::json(&plan, explain, &times).into(),
+            )]]
         }
     };
     let batch = RowBatch::from_values(rows, 1);
-    Ok(Outcome::Rows(RowStream::ready(prepared.columns(), "EXPLAIN", batch)))
+    Ok(Outcome::Rows(RowStream::ready(
+        prepared.columns(),
+        "EXPLAIN",
+        batch,
+    )))
 }
 
 /// The plan of a statement that does not go through DataFusion.
@@ -163,7 +185,9 @@ fn other_plan(prepared: &Prepared) -> Result<PlanNode, Report> {
     if let Some(write) = prepared.write() {
         return Ok(PlanNode::new(&write.describe()));
     }
-    Err(Report::unsupported("EXPLAIN is for queries and writes only"))
+    Err(Report::unsupported(
+        "EXPLAIN is for queries and writes only",
+    ))
 }
 
 /// Runs such a statement to its end.
@@ -183,11 +207,18 @@ async fn run_other(
             }
         }
         Outcome::Command(tag) => {
-            rows = tag.rows.and_then(|rows| usize::try_from(rows).ok()).unwrap_or(0);
+            rows = tag
+                .rows
+                .and_then(|rows| usize::try_from(rows).ok())
+                .unwrap_or(0);
         }
         Outcome::CopyIn(_) | Outcome::CopyOut(_) => {}
     }
     let time = started.elapsed();
-    plan.actual = Some(Actual { rows, time, loops: 1 });
+    plan.actual = Some(Actual {
+        rows,
+        time,
+        loops: 1,
+    });
     Ok((plan, time))
 }

@@ -114,7 +114,14 @@ impl Expression {
         target: Target<'_>,
     ) -> Result<Expression, Report> {
         let expression = tessera_planner::parse_expression(sql)?;
-        Expression::compile(executor, session, &expression, scope, &mut Vec::new(), target)
+        Expression::compile(
+            executor,
+            session,
+            &expression,
+            scope,
+            &mut Vec::new(),
+            target,
+        )
     }
 
     /// Type of the result.
@@ -196,9 +203,9 @@ impl BoundExpression {
             ColumnarValue::Scalar(value) => {
                 tessera_planner::scalar::from_scalar(&value, &self.sql_type)
             }
-            ColumnarValue::Array(array) => {
-                Ok(ColumnReader::new(&array, &self.sql_type)?.value(0).to_owned())
-            }
+            ColumnarValue::Array(array) => Ok(ColumnReader::new(&array, &self.sql_type)?
+                .value(0)
+                .to_owned()),
         }
     }
 
@@ -209,7 +216,9 @@ impl BoundExpression {
         }
         let batch = rows_to_batch(&self.input, &self.column_types, rows)?;
         let reader = ColumnReader::new(&self.evaluate_batch(&batch)?, &self.sql_type)?;
-        Ok((0..rows.len()).map(|row| reader.value(row).to_owned()).collect())
+        Ok((0..rows.len())
+            .map(|row| reader.value(row).to_owned())
+            .collect())
     }
 
     /// Whether the condition holds for one row; NULL does not hold.

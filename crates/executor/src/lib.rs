@@ -40,9 +40,10 @@ mod system_catalog;
 
 pub use arrow_values::{ArrayWriter, ColumnReader};
 pub use context::{
-    catalog_of, Notices, SequenceState, ServerSessions, SessionContext, SessionRow, SessionState, SettingRow, Settings, statement_of, StatementContext,
+    Notices, SequenceState, ServerSessions, SessionContext, SessionRow, SessionState, SettingRow,
+    Settings, StatementContext, catalog_of, statement_of,
 };
 pub use copy::{CopyIn, CopyOut};
 pub use executor::{Executor, ExecutorOptions, Prepared};
-pub use system_catalog::names::OidNames;
 pub use outcome::{CommandTag, Outcome, RowBatch, RowStream};
+pub use system_catalog::names::OidNames;

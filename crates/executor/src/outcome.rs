@@ -48,12 +48,18 @@ pub struct CommandTag {
 impl CommandTag {
     /// A tag without a count.
     pub fn new(verb: impl Into<Cow<'static, str>>) -> CommandTag {
-        CommandTag { verb: verb.into(), rows: None }
+        CommandTag {
+            verb: verb.into(),
+            rows: None,
+        }
     }
 
     /// A tag with a count.
     pub fn counted(verb: impl Into<Cow<'static, str>>, rows: u64) -> CommandTag {
-        CommandTag { verb: verb.into(), rows: Some(rows) }
+        CommandTag {
+            verb: verb.into(),
+            rows: Some(rows),
+        }
     }
 }
 
@@ -87,7 +93,11 @@ impl RowStream {
         verb: impl Into<Cow<'static, str>>,
         batch: RowBatch,
     ) -> RowStream {
-        RowStream { columns, verb: verb.into(), batches: Batches::Ready(Some(batch)) }
+        RowStream {
+            columns,
+            verb: verb.into(),
+            batches: Batches::Ready(Some(batch)),
+        }
     }
 
     /// Rows that come as they are computed.
@@ -96,7 +106,11 @@ impl RowStream {
         verb: impl Into<Cow<'static, str>>,
         stream: impl Stream<Item = Result<RowBatch, Report>> + Send + 'static,
     ) -> RowStream {
-        RowStream { columns, verb: verb.into(), batches: Batches::Stream(Box::pin(stream)) }
+        RowStream {
+            columns,
+            verb: verb.into(),
+            batches: Batches::Stream(Box::pin(stream)),
+        }
     }
 
     /// The columns of every batch.
@@ -128,7 +142,11 @@ impl RowStream {
         while let Some(batch) = self.next().await {
             let batch = batch?;
             for row in 0..batch.rows() {
-                rows.push((0..batch.columns()).map(|c| batch.value(row, c).to_owned()).collect());
+                rows.push(
+                    (0..batch.columns())
+                        .map(|c| batch.value(row, c).to_owned())
+                        .collect(),
+                );
             }
         }
         Ok(rows)
@@ -141,8 +159,14 @@ pub struct RowBatch(Rows);
 
 #[derive(Clone)]
 enum Rows {
-    Values { rows: Vec<Vec<Value>>, columns: usize },
-    Arrow { rows: usize, columns: Vec<ColumnReader> },
+    Values {
+        rows: Vec<Vec<Value>>,
+        columns: usize,
+    },
+    Arrow {
+        rows: usize,
+        columns: Vec<ColumnReader>,
+    },
 }
 
 impl RowBatch {
@@ -159,7 +183,10 @@ impl RowBatch {
             .zip(columns)
             .map(|(array, column)| ColumnReader::new(array, &column.sql_type))
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(RowBatch(Rows::Arrow { rows: batch.num_rows(), columns: readers }))
+        Ok(RowBatch(Rows::Arrow {
+            rows: batch.num_rows(),
+            columns: readers,
+        }))
     }
 
     /// Number of rows.

@@ -100,7 +100,12 @@ impl TableProvider for RowTable {
     }
 
     fn statistics(&self) -> Option<Statistics> {
-        Some(statistics_of(&self.table, self.rows, self.statistics.as_deref(), &self.schema))
+        Some(statistics_of(
+            &self.table,
+            self.rows,
+            self.statistics.as_deref(),
+            &self.schema,
+        ))
     }
 
     async fn scan(
@@ -121,9 +126,13 @@ impl TableProvider for RowTable {
             _ => 1,
         };
         let schema = Arc::new(self.schema.project(&projection)?);
-        let statistics =
-            statistics_of(&self.table, chosen.rows, self.statistics.as_deref(), &self.schema)
-                .project(Some(&projection));
+        let statistics = statistics_of(
+            &self.table,
+            chosen.rows,
+            self.statistics.as_deref(),
+            &self.schema,
+        )
+        .project(Some(&projection));
         Ok(Arc::new(TableScanExec::new(
             self.table.clone(),
             schema,
@@ -144,8 +153,11 @@ fn statistics_of(
     schema: &Schema,
 ) -> Statistics {
     let rows = rows.max(1.0);
-    let mut columns: Vec<ColumnStatistics> =
-        schema.fields().iter().map(|_| ColumnStatistics::new_unknown()).collect();
+    let mut columns: Vec<ColumnStatistics> = schema
+        .fields()
+        .iter()
+        .map(|_| ColumnStatistics::new_unknown())
+        .collect();
     let unique = match table.key_positions() {
         [only] => Some(*only),
         _ => None,
@@ -154,7 +166,8 @@ fn statistics_of(
         if unique == Some(i) {
             columns[i].distinct_count = Precision::Inexact(rows as usize);
         } else if let Some(found) = known.and_then(|known| known.columns.get(&column.id)) {
-            columns[i].distinct_count = Precision::Inexact(found.distinct.clamp(1.0, rows) as usize);
+            columns[i].distinct_count =
+                Precision::Inexact(found.distinct.clamp(1.0, rows) as usize);
             columns[i].null_count = Precision::Inexact((found.null_fraction * rows) as usize);
         }
     }

@@ -134,7 +134,9 @@ struct Graph {
 impl Graph {
     /// Takes a tree of inner joins apart, and says how it was ordered.
     fn flatten(&mut self, plan: &LogicalPlan) -> Result<Tree> {
-        let LogicalPlan::Join(join) = plan else { return Ok(self.leaf(plan)) };
+        let LogicalPlan::Join(join) = plan else {
+            return Ok(self.leaf(plan));
+        };
         if !is_reorderable(plan) {
             return Ok(self.leaf(plan));
         }
@@ -148,14 +150,24 @@ impl Graph {
                 selectivity: 1.0,
             });
         }
-        for expr in join.filter.iter().flat_map(|f| split_conjunction_owned(f.clone())) {
+        for expr in join
+            .filter
+            .iter()
+            .flat_map(|f| split_conjunction_owned(f.clone()))
+        {
             let sides = match &expr {
-                Expr::BinaryExpr(binary) if binary.op == Operator::Eq => {
-                    Some([(binary.left.as_ref().clone(), 0), (binary.right.as_ref().clone(), 0)])
-                }
+                Expr::BinaryExpr(binary) if binary.op == Operator::Eq => Some([
+                    (binary.left.as_ref().clone(), 0),
+                    (binary.right.as_ref().clone(), 0),
+                ]),
                 _ => None,
             };
-            self.predicates.push(Predicate { mask: 0, sides, expr, selectivity: 1.0 });
+            self.predicates.push(Predicate {
+                mask: 0,
+                sides,
+                expr,
+                selectivity: 1.0,
+            });
         }
         Ok(Tree::Join(Box::new(left), Box::new(right)))
     }
@@ -168,10 +180,16 @@ impl Graph {
     /// Estimates sizes and selectivities, once all relations are known.
     fn measure(&mut self) {
         self.rows = self.relations.iter().map(|plan| rows_of(plan)).collect();
-        let schemas: Vec<&DFSchema> =
-            self.relations.iter().map(|plan| plan.schema().as_ref()).collect();
-        let estimates: Vec<Estimates> =
-            self.relations.iter().map(|plan| Estimates::of(plan)).collect();
+        let schemas: Vec<&DFSchema> = self
+            .relations
+            .iter()
+            .map(|plan| plan.schema().as_ref())
+            .collect();
+        let estimates: Vec<Estimates> = self
+            .relations
+            .iter()
+            .map(|plan| Estimates::of(plan))
+            .collect();
         let mask_of = |expr: &Expr| -> Mask {
             let mut mask = 0;
             for column in expr.column_refs() {
@@ -193,11 +211,17 @@ impl Graph {
                 *mask = mask_of(expr);
             }
             let distinct = |(expr, mask): &(Expr, Mask)| -> Option<f64> {
-                let Expr::Column(column) = expr else { return None };
-                estimates.get(mask.trailing_zeros() as usize)?.distinct(column)
+                let Expr::Column(column) = expr else {
+                    return None;
+                };
+                estimates
+                    .get(mask.trailing_zeros() as usize)?
+                    .distinct(column)
             };
             let most = |(_, mask): &(Expr, Mask)| -> f64 {
-                estimates.get(mask.trailing_zeros() as usize).map_or(1.0, |e| e.base_rows)
+                estimates
+                    .get(mask.trailing_zeros() as usize)
+                    .map_or(1.0, |e| e.base_rows)
             };
             let [left, right] = &*sides;
             let values = match (distinct(left), distinct(right)) {
@@ -230,11 +254,17 @@ impl Graph {
         // The smaller side is built into a hash table, which costs more than probing.
         let work = rows + 2.0 * left.1.rows.min(right.1.rows) + left.1.rows.max(right.1.rows);
         let penalty = if connected { 1.0 } else { CROSS_PENALTY };
-        Cost { rows, cost: left.1.cost + right.1.cost + work * penalty }
+        Cost {
+            rows,
+            cost: left.1.cost + right.1.cost + work * penalty,
+        }
     }
 
     fn leaf_cost(&self, i: usize) -> Cost {
-        Cost { rows: self.rows.get(i).copied().unwrap_or(1.0).max(1.0), cost: 0.0 }
+        Cost {
+            rows: self.rows.get(i).copied().unwrap_or(1.0).max(1.0),
+            cost: 0.0,
+        }
     }
 
     fn cost(&self, tree: &Tree) -> Cost {
@@ -265,7 +295,8 @@ impl Graph {
             let mut part = (set - 1) & set;
             while part != 0 {
                 if part & lowest != 0
-                    && let (Some((l, _)), Some((r, _))) = (best.get(&part), best.get(&(set & !part)))
+                    && let (Some((l, _)), Some((r, _))) =
+                        (best.get(&part), best.get(&(set & !part)))
                 {
                     let cost = self.join_cost((part, *l), (set & !part, *r));
                     if found.is_none_or(|(before, _)| cost.cost < before.cost) {
@@ -275,21 +306,28 @@ impl Graph {
                 part = (part - 1) & set;
             }
             if let Some((cost, part)) = found
-                && let (Some((l, left)), Some((r, right))) = (best.get(&part), best.get(&(set & !part)))
+                && let (Some((l, left)), Some((r, right))) =
+                    (best.get(&part), best.get(&(set & !part)))
             {
                 // DataFusion builds the left side.
-                let (left, right) = if l.rows <= r.rows { (left, right) } else { (right, left) };
+                let (left, right) = if l.rows <= r.rows {
+                    (left, right)
+                } else {
+                    (right, left)
+                };
                 let tree = Tree::Join(Box::new(left.clone()), Box::new(right.clone()));
                 best.insert(set, (cost, tree));
             }
         }
-        best.remove(&all).map_or_else(|| self.greedy(), |(_, tree)| tree)
+        best.remove(&all)
+            .map_or_else(|| self.greedy(), |(_, tree)| tree)
     }
 
     /// Joins the two sets whose join is smallest, until one is left.
     fn greedy(&self) -> Tree {
-        let mut parts: Vec<(Tree, Cost)> =
-            (0..self.relations.len()).map(|i| (Tree::Leaf(i), self.leaf_cost(i))).collect();
+        let mut parts: Vec<(Tree, Cost)> = (0..self.relations.len())
+            .map(|i| (Tree::Leaf(i), self.leaf_cost(i)))
+            .collect();
         while parts.len() > 1 {
             let mut found: Option<(usize, usize, Cost, f64)> = None;
             for i in 0..parts.len() {
@@ -305,8 +343,11 @@ impl Graph {
             let Some((i, j, cost, _)) = found else { break };
             let (right, right_cost) = parts.swap_remove(j);
             let (left, left_cost) = parts.swap_remove(i);
-            let (left, right) =
-                if left_cost.rows <= right_cost.rows { (left, right) } else { (right, left) };
+            let (left, right) = if left_cost.rows <= right_cost.rows {
+                (left, right)
+            } else {
+                (right, left)
+            };
             parts.push((Tree::Join(Box::new(left), Box::new(right)), cost));
         }
         parts.pop().map_or(Tree::Leaf(0), |(tree, _)| tree)
@@ -385,7 +426,11 @@ fn restore_columns(plan: LogicalPlan, wanted: &DFSchema) -> Result<LogicalPlan> 
     if plan.schema().columns() == wanted.columns() {
         return Ok(plan);
     }
-    let columns: Vec<Expr> = wanted.columns().into_iter().map(|c: Column| Expr::Column(c)).collect();
+    let columns: Vec<Expr> = wanted
+        .columns()
+        .into_iter()
+        .map(|c: Column| Expr::Column(c))
+        .collect();
     LogicalPlanBuilder::from(plan).project(columns)?.build()
 }
 
@@ -417,8 +462,12 @@ mod tests {
         );
         for tree in [graph.exact(), graph.greedy()] {
             assert!(graph.cost(&tree).cost < graph.cost(&bad).cost);
-            let Tree::Join(left, right) = &tree else { panic!("three relations make a join") };
-            let inner = [left, right].into_iter().find(|t| matches!(***t, Tree::Join(..)));
+            let Tree::Join(left, right) = &tree else {
+                panic!("three relations make a join")
+            };
+            let inner = [left, right]
+                .into_iter()
+                .find(|t| matches!(***t, Tree::Join(..)));
             assert_eq!(inner.map(|t| t.mask()), Some(0b110), "b and c first");
         }
     }

@@ -38,8 +38,11 @@ impl Context {
         if let Some(projection) = any.downcast_ref::<ProjectionExec>() {
             let mut node = self.node(projection.input().as_ref());
             if self.verbose && !node.details.iter().any(|(key, _)| *key == "Output") {
-                let output: Vec<String> =
-                    projection.expr().iter().map(|e| physical_text(e.expr.as_ref())).collect();
+                let output: Vec<String> = projection
+                    .expr()
+                    .iter()
+                    .map(|e| physical_text(e.expr.as_ref()))
+                    .collect();
                 node.details.insert(0, ("Output", output.join(", ")));
             }
             return node;
@@ -54,8 +57,11 @@ impl Context {
         }
         let mut node = self.leaf_or_join(plan);
         if node.children.is_empty() {
-            node.children =
-                plan.children().into_iter().map(|child| self.node(child.as_ref())).collect();
+            node.children = plan
+                .children()
+                .into_iter()
+                .map(|child| self.node(child.as_ref()))
+                .collect();
         }
         let node = self.measured(plan, node);
         // PostgreSQL shows the limit that a sort knows of above it.
@@ -72,7 +78,10 @@ impl Context {
 
     /// Estimates, and what ANALYZE measured.
     fn measured(&self, plan: &dyn ExecutionPlan, mut node: PlanNode) -> PlanNode {
-        #[expect(deprecated, reason = "its successor needs a context that EXPLAIN has no use for")]
+        #[expect(
+            deprecated,
+            reason = "its successor needs a context that EXPLAIN has no use for"
+        )]
         if node.rows.is_none()
             && let Ok(statistics) = plan.partition_statistics(None)
         {
@@ -84,7 +93,10 @@ impl Context {
         if self.analyze {
             let metrics = plan.metrics().map(|metrics| metrics.aggregate_by_name());
             let rows = metrics.as_ref().and_then(|m| m.output_rows()).unwrap_or(0);
-            let nanos = metrics.as_ref().and_then(|m| m.elapsed_compute()).unwrap_or(0);
+            let nanos = metrics
+                .as_ref()
+                .and_then(|m| m.elapsed_compute())
+                .unwrap_or(0);
             node.actual = Some(Actual {
                 rows,
                 time: Duration::from_nanos(nanos as u64),
@@ -105,7 +117,10 @@ impl Context {
             )
         {
             node = node.with("Filter", text);
-            node = node.with("Rows Removed by Filter", below.saturating_sub(rows).to_string());
+            node = node.with(
+                "Rows Removed by Filter",
+                below.saturating_sub(rows).to_string(),
+            );
             if let Some(actual) = &mut node.actual {
                 actual.rows = rows;
             }
@@ -117,7 +132,10 @@ impl Context {
     fn aggregate(&self, plan: &dyn ExecutionPlan, aggregate: &AggregateExec) -> PlanNode {
         // The partial step below a final one is part of it.
         let mut input = aggregate.input().clone();
-        if matches!(aggregate.mode(), AggregateMode::Final | AggregateMode::FinalPartitioned) {
+        if matches!(
+            aggregate.mode(),
+            AggregateMode::Final | AggregateMode::FinalPartitioned
+        ) {
             loop {
                 let any: &dyn Any = input.as_ref();
                 if let Some(partial) = any.downcast_ref::<AggregateExec>() {
@@ -165,7 +183,11 @@ impl Context {
                 .on()
                 .iter()
                 .map(|(left, right)| {
-                    format!("({} = {})", physical_text(left.as_ref()), physical_text(right.as_ref()))
+                    format!(
+                        "({} = {})",
+                        physical_text(left.as_ref()),
+                        physical_text(right.as_ref())
+                    )
                 })
                 .collect();
             let mut node = PlanNode::new(&join_name("Hash", *join.join_type()))
@@ -240,7 +262,11 @@ fn table_scan(scan: &TableScanExec) -> PlanNode {
     node.relation = Some(scan.table().def().name.clone());
     node.rows = Some(chosen.rows);
     if let Some(condition) = &chosen.condition {
-        let key = if chosen.index_name.is_some() { "Index Cond" } else { "Condition" };
+        let key = if chosen.index_name.is_some() {
+            "Index Cond"
+        } else {
+            "Condition"
+        };
         node = node.with(key, condition.clone());
     }
     match scan.limit() {

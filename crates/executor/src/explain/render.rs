@@ -23,7 +23,10 @@ pub(super) fn text(plan: &PlanNode, explain: &Explain, times: &Times) -> Vec<Str
     let mut lines = Vec::new();
     node_lines(plan, explain, 0, true, &mut lines);
     if explain.summary.unwrap_or(explain.analyze) {
-        lines.push(format!("Planning Time: {:.3} ms", milliseconds(times.planning)));
+        lines.push(format!(
+            "Planning Time: {:.3} ms",
+            milliseconds(times.planning)
+        ));
         if let Some(execution) = times.execution {
             lines.push(format!("Execution Time: {:.3} ms", milliseconds(execution)));
         }
@@ -65,7 +68,11 @@ fn node_lines(
                 actual.loops
             );
         } else {
-            let _ = write!(line, " (actual rows={} loops={})", actual.rows, actual.loops);
+            let _ = write!(
+                line,
+                " (actual rows={} loops={})",
+                actual.rows, actual.loops
+            );
         }
     }
     lines.push(line);
@@ -83,9 +90,15 @@ pub(super) fn json(plan: &PlanNode, explain: &Explain, times: &Times) -> String 
     let mut document = Map::new();
     document.insert("Plan".to_owned(), node_json(plan, explain));
     if explain.summary.unwrap_or(explain.analyze) {
-        document.insert("Planning Time".to_owned(), rounded(milliseconds(times.planning)));
+        document.insert(
+            "Planning Time".to_owned(),
+            rounded(milliseconds(times.planning)),
+        );
         if let Some(execution) = times.execution {
-            document.insert("Execution Time".to_owned(), rounded(milliseconds(execution)));
+            document.insert(
+                "Execution Time".to_owned(),
+                rounded(milliseconds(execution)),
+            );
         }
     }
     serde_json::to_string_pretty(&json!([document])).unwrap_or_default()
@@ -109,7 +122,10 @@ fn node_json(node: &PlanNode, explain: &Explain) -> Json {
     }
     if let Some(actual) = &node.actual {
         if explain.timing {
-            object.insert("Actual Total Time".to_owned(), rounded(milliseconds(actual.time)));
+            object.insert(
+                "Actual Total Time".to_owned(),
+                rounded(milliseconds(actual.time)),
+            );
         }
         object.insert("Actual Rows".to_owned(), json!(actual.rows));
         object.insert("Actual Loops".to_owned(), json!(actual.loops));
@@ -118,8 +134,11 @@ fn node_json(node: &PlanNode, explain: &Explain) -> Json {
         object.insert((*key).to_owned(), json!(value));
     }
     if !node.children.is_empty() {
-        let children: Vec<Json> =
-            node.children.iter().map(|child| node_json(child, explain)).collect();
+        let children: Vec<Json> = node
+            .children
+            .iter()
+            .map(|child| node_json(child, explain))
+            .collect();
         object.insert("Plans".to_owned(), Json::Array(children));
     }
     Json::Object(object)

@@ -23,7 +23,11 @@ pub(crate) fn expression_text(expr: &Expr) -> String {
         Expr::InList(list) => {
             let items: Vec<String> = list.list.iter().map(expression_text).collect();
             let not = if list.negated { " NOT" } else { "" };
-            format!("({}{not} IN ({}))", expression_text(&list.expr), shortened(&items))
+            format!(
+                "({}{not} IN ({}))",
+                expression_text(&list.expr),
+                shortened(&items)
+            )
         }
         Expr::ScalarFunction(call) => {
             let arguments: Vec<String> = call.args.iter().map(expression_text).collect();

@@ -16,10 +16,10 @@
 mod aggregate;
 mod array;
 mod datetime;
+mod general;
 mod json;
 mod kernel;
 mod math;
-mod general;
 mod regex;
 mod session;
 mod sets;

@@ -254,7 +254,12 @@ fn json(r: &mut FunctionRegistry) {
                 }
             };
             let name = format!("{prefix}_array_elements{suffix}");
-            set(r, &name, exact([ty.clone()]), 0, named("value", result.clone()),
+            set(
+                r,
+                &name,
+                exact([ty.clone()]),
+                0,
+                named("value", result.clone()),
                 move |arguments, _| {
                     let Some(Value::Json(text)) = arguments.first() else {
                         return none();

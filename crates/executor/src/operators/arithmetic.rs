@@ -122,7 +122,10 @@ where
     T::Native: Integer,
 {
     let range = move || {
-        Report::error(codes::NUMERIC_VALUE_OUT_OF_RANGE, format!("{name} out of range"))
+        Report::error(
+            codes::NUMERIC_VALUE_OUT_OF_RANGE,
+            format!("{name} out of range"),
+        )
     };
     let t = || sql_type.clone();
     binary::<T>(registry, "+", t(), move |a, b| a.plus(b).ok_or_else(range));
@@ -135,7 +138,11 @@ where
         a.divided(b).ok_or_else(range)
     });
     binary::<T>(registry, "%", t(), |a, b| {
-        if b.is_zero() { Err(division_by_zero()) } else { Ok(a.remainder(b)) }
+        if b.is_zero() {
+            Err(division_by_zero())
+        } else {
+            Ok(a.remainder(b))
+        }
     });
     binary::<T>(registry, "&", t(), |a, b| Ok(a.and(b)));
     binary::<T>(registry, "|", t(), |a, b| Ok(a.or(b)));
@@ -193,7 +200,10 @@ float!(f32, f64);
 /// Overflow and underflow are errors; infinity in may give infinity out.
 fn in_range<F: Float>(result: F, finite_in: bool, zero_in: bool) -> Step<F> {
     let range = |what: &str| {
-        Report::error(codes::NUMERIC_VALUE_OUT_OF_RANGE, format!("value out of range: {what}"))
+        Report::error(
+            codes::NUMERIC_VALUE_OUT_OF_RANGE,
+            format!("value out of range: {what}"),
+        )
     };
     if finite_in && !result.finite() {
         return Err(range("overflow"));
@@ -217,7 +227,11 @@ where
         in_range(a.apply(b, '-'), a.finite() && b.finite(), true)
     });
     binary::<T>(registry, "*", t(), |a, b| {
-        in_range(a.apply(b, '*'), a.finite() && b.finite(), a.zero() || b.zero())
+        in_range(
+            a.apply(b, '*'),
+            a.finite() && b.finite(),
+            a.zero() || b.zero(),
+        )
     });
     binary::<T>(registry, "/", t(), |a, b| {
         if b.zero() && !a.is_nan_number() {
@@ -237,15 +251,23 @@ fn binary<T: ArrowPrimitiveType>(
     sql_type: SqlType,
     step: impl Fn(T::Native, T::Native) -> Step<T::Native> + Send + Sync + 'static,
 ) {
-    let arguments = [Argument::Exact(sql_type.clone()), Argument::Exact(sql_type.clone())];
-    registry.operator(Scalar::new(symbol, arguments, Returns::Exact(sql_type), move |args| {
-        two_arrays(&args, |a, b| {
-            let (a, b) = (a.as_primitive::<T>(), b.as_primitive::<T>());
-            let result: PrimitiveArray<T> =
-                try_binary(a, b, |x, y| step(x, y).map_err(as_arrow))?;
-            Ok(Arc::new(result))
-        })
-    }));
+    let arguments = [
+        Argument::Exact(sql_type.clone()),
+        Argument::Exact(sql_type.clone()),
+    ];
+    registry.operator(Scalar::new(
+        symbol,
+        arguments,
+        Returns::Exact(sql_type),
+        move |args| {
+            two_arrays(&args, |a, b| {
+                let (a, b) = (a.as_primitive::<T>(), b.as_primitive::<T>());
+                let result: PrimitiveArray<T> =
+                    try_binary(a, b, |x, y| step(x, y).map_err(as_arrow))?;
+                Ok(Arc::new(result))
+            })
+        },
+    ));
 }
 
 /// A prefix operator of one type.
@@ -256,13 +278,18 @@ fn unary<T: ArrowPrimitiveType>(
     step: impl Fn(T::Native) -> Step<T::Native> + Send + Sync + 'static,
 ) {
     let arguments = [Argument::Exact(sql_type.clone())];
-    registry.operator(Scalar::new(symbol, arguments, Returns::Exact(sql_type), move |args| {
-        one_array(&args, |a| {
-            let result: PrimitiveArray<T> =
-                try_unary(a.as_primitive::<T>(), |x| step(x).map_err(as_arrow))?;
-            Ok(Arc::new(result))
-        })
-    }));
+    registry.operator(Scalar::new(
+        symbol,
+        arguments,
+        Returns::Exact(sql_type),
+        move |args| {
+            one_array(&args, |a| {
+                let result: PrimitiveArray<T> =
+                    try_unary(a.as_primitive::<T>(), |x| step(x).map_err(as_arrow))?;
+                Ok(Arc::new(result))
+            })
+        },
+    ));
 }
 
 /// `value << bits`.
@@ -272,14 +299,22 @@ fn shift<T: ArrowPrimitiveType>(
     sql_type: SqlType,
     step: impl Fn(T::Native, i32) -> T::Native + Send + Sync + 'static,
 ) {
-    let arguments = [Argument::Exact(sql_type.clone()), Argument::Exact(SqlType::Integer)];
-    registry.operator(Scalar::new(symbol, arguments, Returns::Exact(sql_type), move |args| {
-        two_arrays(&args, |a, b| {
-            let (a, b) = (a.as_primitive::<T>(), b.as_primitive::<Int32Type>());
-            let result: PrimitiveArray<T> = try_binary(a, b, |x, y| Ok(step(x, y)))?;
-            Ok(Arc::new(result))
-        })
-    }));
+    let arguments = [
+        Argument::Exact(sql_type.clone()),
+        Argument::Exact(SqlType::Integer),
+    ];
+    registry.operator(Scalar::new(
+        symbol,
+        arguments,
+        Returns::Exact(sql_type),
+        move |args| {
+            two_arrays(&args, |a, b| {
+                let (a, b) = (a.as_primitive::<T>(), b.as_primitive::<Int32Type>());
+                let result: PrimitiveArray<T> = try_binary(a, b, |x, y| Ok(step(x, y)))?;
+                Ok(Arc::new(result))
+            })
+        },
+    ));
 }
 
 /// A report as an error of Arrow's kernels.
@@ -295,7 +330,10 @@ pub(super) fn two_arrays(
     let [left, right] = args.args.as_slice() else {
         return internal_err!("an infix operator takes two arguments");
     };
-    let constant = matches!((left, right), (ColumnarValue::Scalar(_), ColumnarValue::Scalar(_)));
+    let constant = matches!(
+        (left, right),
+        (ColumnarValue::Scalar(_), ColumnarValue::Scalar(_))
+    );
     let rows = if constant { 1 } else { args.number_rows };
     let result = kernel(&left.to_array(rows)?, &right.to_array(rows)?)?;
     finish(result, constant)
@@ -316,7 +354,9 @@ pub(super) fn one_array(
 
 fn finish(result: ArrayRef, constant: bool) -> DfResult<ColumnarValue> {
     if constant {
-        return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
+        return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+            &result, 0,
+        )?));
     }
     Ok(ColumnarValue::Array(result))
 }

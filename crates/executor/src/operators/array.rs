@@ -13,7 +13,13 @@ pub(super) fn register(registry: &mut FunctionRegistry) {
     subscripts(registry);
     concatenation(registry);
     for (symbol, test) in COMPARISONS {
-        quantified(registry, symbol, Argument::AnyElement, Argument::AnyArray, *test);
+        quantified(
+            registry,
+            symbol,
+            Argument::AnyElement,
+            Argument::AnyArray,
+            *test,
+        );
     }
     let text = || Argument::Exact(SqlType::Text);
     let texts = || Argument::Exact(SqlType::Array(Box::new(SqlType::Text)));
@@ -80,7 +86,9 @@ fn quantified(
             Returns::Exact(SqlType::Boolean),
             move |args| {
                 evaluate(&args, |values| {
-                    let [value, ValueRef::Array(array)] = values else { return Ok(Value::Null) };
+                    let [value, ValueRef::Array(array)] = values else {
+                        return Ok(Value::Null);
+                    };
                     let array: &ArrayValue = array;
                     if array.elements.is_empty() {
                         return Ok(Value::Boolean(!any));
@@ -97,7 +105,11 @@ fn quantified(
                             return Ok(Value::Boolean(any));
                         }
                     }
-                    Ok(if unknown { Value::Null } else { Value::Boolean(!any) })
+                    Ok(if unknown {
+                        Value::Null
+                    } else {
+                        Value::Boolean(!any)
+                    })
                 })
             },
         ));
@@ -134,9 +146,13 @@ fn subscripts(registry: &mut FunctionRegistry) {
             evaluate(&args, |values| match values {
                 [ValueRef::Array(array), ValueRef::Integer(index)] => {
                     let array: &ArrayValue = array;
-                    let [(_, lower)] = array.dimensions.as_slice() else { return Ok(Value::Null) };
+                    let [(_, lower)] = array.dimensions.as_slice() else {
+                        return Ok(Value::Null);
+                    };
                     let at = i64::from(*index) - i64::from(*lower);
-                    let found = usize::try_from(at).ok().and_then(|at| array.elements.get(at));
+                    let found = usize::try_from(at)
+                        .ok()
+                        .and_then(|at| array.elements.get(at));
                     Ok(found.cloned().unwrap_or(Value::Null))
                 }
                 _ => Ok(Value::Null),
@@ -149,7 +165,9 @@ fn subscripts(registry: &mut FunctionRegistry) {
         Returns::Array,
         |args| {
             evaluate(&args, |values| {
-                let [ValueRef::Array(array), from, to] = values else { return Ok(Value::Null) };
+                let [ValueRef::Array(array), from, to] = values else {
+                    return Ok(Value::Null);
+                };
                 let array: &ArrayValue = array;
                 let length = array.elements.len() as i64;
                 let bound = |value: &ValueRef<'_>, open: i64| match value {
@@ -195,9 +213,10 @@ fn concatenation(registry: &mut FunctionRegistry) {
             _ => join(values),
         })
     }));
-    for arguments in
-        [[Argument::AnyArray, Argument::AnyElement], [Argument::AnyElement, Argument::AnyArray]]
-    {
+    for arguments in [
+        [Argument::AnyArray, Argument::AnyElement],
+        [Argument::AnyElement, Argument::AnyArray],
+    ] {
         registry.operator(Scalar::new("||", arguments, Returns::Array, move |args| {
             evaluate(&args, join)
         }));

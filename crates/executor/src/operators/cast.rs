@@ -12,9 +12,7 @@ use datafusion::logical_expr::{
     Volatility,
 };
 use tessera_planner::arrow_types::field_of;
-use tessera_types::{
-    CastKind, FormatContext, Report, SqlType, Value, codes, coerce, datetime,
-};
+use tessera_types::{CastKind, FormatContext, Report, SqlType, Value, codes, coerce, datetime};
 
 use super::rows::evaluate;
 use crate::context::StatementExtension;
@@ -31,8 +29,11 @@ struct CastFunction {
 
 /// Makes the function that casts `from` to `to`.
 pub(crate) fn function(from: &SqlType, to: &SqlType, kind: CastKind) -> Arc<ScalarUDF> {
-    let volatility =
-        if reads_session(from, to) { Volatility::Stable } else { Volatility::Immutable };
+    let volatility = if reads_session(from, to) {
+        Volatility::Stable
+    } else {
+        Volatility::Immutable
+    };
     Arc::new(ScalarUDF::new_from_impl(CastFunction {
         from: from.clone(),
         to: to.clone(),
@@ -91,7 +92,11 @@ fn reads_session(from: &SqlType, to: &SqlType) -> bool {
     };
     let zoned = *from == SqlType::TimestampTz || *to == SqlType::TimestampTz;
     let names = |t: &SqlType| t.is_oid_like() && *t != SqlType::Oid;
-    zoned || names(from) || names(to) || (is_time(from) != is_time(to)) || matches!((from, to), (SqlType::Bytea, _))
+    zoned
+        || names(from)
+        || names(to)
+        || (is_time(from) != is_time(to))
+        || matches!((from, to), (SqlType::Bytea, _))
         || matches!((from, to), (SqlType::Array(_), _) | (_, SqlType::Array(_)))
 }
 
@@ -134,7 +139,10 @@ impl ScalarUDFImpl for CastFunction {
 
     fn schema_name(&self, args: &[datafusion::logical_expr::Expr]) -> Result<String> {
         // The type is part of the name: two casts of one column are two columns.
-        let inner = args.first().map(|arg| arg.schema_name().to_string()).unwrap_or_default();
+        let inner = args
+            .first()
+            .map(|arg| arg.schema_name().to_string())
+            .unwrap_or_default();
         Ok(format!("{inner}::{}", self.to.name()))
     }
 }

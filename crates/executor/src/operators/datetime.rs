@@ -18,7 +18,10 @@ pub(super) fn register(registry: &mut FunctionRegistry) {
 }
 
 fn out_of_range(what: &str) -> Report {
-    Report::error(codes::DATETIME_FIELD_OVERFLOW, format!("{what} out of range"))
+    Report::error(
+        codes::DATETIME_FIELD_OVERFLOW,
+        format!("{what} out of range"),
+    )
 }
 
 /// Adds an infix operator.
@@ -30,10 +33,15 @@ fn infix(
     returns: SqlType,
     function: fn(ValueRef<'_>, ValueRef<'_>) -> Result<Value, Report>,
 ) {
-    registry.operator(strict(symbol, &[left, right], returns, move |values| match values {
-        [left, right] => function(left.clone(), right.clone()),
-        _ => Err(Report::internal("an infix operator takes two arguments")),
-    }));
+    registry.operator(strict(
+        symbol,
+        &[left, right],
+        returns,
+        move |values| match values {
+            [left, right] => function(left.clone(), right.clone()),
+            _ => Err(Report::internal("an infix operator takes two arguments")),
+        },
+    ));
 }
 
 fn mismatch() -> Report {
@@ -62,24 +70,51 @@ fn dates(registry: &mut FunctionRegistry) {
                     "cannot subtract infinite dates",
                 ));
             }
-            a.checked_sub(b).map(Value::Integer).ok_or_else(|| out_of_range("integer"))
+            a.checked_sub(b)
+                .map(Value::Integer)
+                .ok_or_else(|| out_of_range("integer"))
         }
         _ => Err(mismatch()),
     });
-    infix(registry, "+", Date, IntervalType, Timestamp, |a, b| match (a, b) {
-        (ValueRef::Date(d), ValueRef::Interval(i)) => add(date_start(d)?, i).map(Value::Timestamp),
-        _ => Err(mismatch()),
-    });
-    infix(registry, "+", IntervalType, Date, Timestamp, |a, b| match (a, b) {
-        (ValueRef::Interval(i), ValueRef::Date(d)) => add(date_start(d)?, i).map(Value::Timestamp),
-        _ => Err(mismatch()),
-    });
-    infix(registry, "-", Date, IntervalType, Timestamp, |a, b| match (a, b) {
-        (ValueRef::Date(d), ValueRef::Interval(i)) => {
-            add(date_start(d)?, negate(i)?).map(Value::Timestamp)
-        }
-        _ => Err(mismatch()),
-    });
+    infix(
+        registry,
+        "+",
+        Date,
+        IntervalType,
+        Timestamp,
+        |a, b| match (a, b) {
+            (ValueRef::Date(d), ValueRef::Interval(i)) => {
+                add(date_start(d)?, i).map(Value::Timestamp)
+            }
+            _ => Err(mismatch()),
+        },
+    );
+    infix(
+        registry,
+        "+",
+        IntervalType,
+        Date,
+        Timestamp,
+        |a, b| match (a, b) {
+            (ValueRef::Interval(i), ValueRef::Date(d)) => {
+                add(date_start(d)?, i).map(Value::Timestamp)
+            }
+            _ => Err(mismatch()),
+        },
+    );
+    infix(
+        registry,
+        "-",
+        Date,
+        IntervalType,
+        Timestamp,
+        |a, b| match (a, b) {
+            (ValueRef::Date(d), ValueRef::Interval(i)) => {
+                add(date_start(d)?, negate(i)?).map(Value::Timestamp)
+            }
+            _ => Err(mismatch()),
+        },
+    );
     infix(registry, "+", Date, Time, Timestamp, |a, b| match (a, b) {
         (ValueRef::Date(d), ValueRef::Time(t)) => at_time(d, t),
         _ => Err(mismatch()),
@@ -95,7 +130,10 @@ fn at_time(date: i32, time: i64) -> Result<Value, Report> {
     if is_infinite(start) {
         return Ok(Value::Timestamp(start));
     }
-    start.checked_add(time).map(Value::Timestamp).ok_or_else(|| out_of_range("timestamp"))
+    start
+        .checked_add(time)
+        .map(Value::Timestamp)
+        .ok_or_else(|| out_of_range("timestamp"))
 }
 
 fn is_infinite_date(date: i32) -> bool {
@@ -136,7 +174,9 @@ fn date_start(date: i32) -> Result<i64, Report> {
 }
 
 fn negate(interval: Interval) -> Result<Interval, Report> {
-    interval.checked_neg().ok_or_else(|| out_of_range("interval"))
+    interval
+        .checked_neg()
+        .ok_or_else(|| out_of_range("interval"))
 }
 
 fn add(micros: i64, interval: Interval) -> Result<i64, Report> {
@@ -148,61 +188,121 @@ fn add(micros: i64, interval: Interval) -> Result<i64, Report> {
 
 fn timestamps(registry: &mut FunctionRegistry) {
     use SqlType::{Interval as IntervalType, Time, Timestamp, TimestampTz};
-    infix(registry, "+", Timestamp, IntervalType, Timestamp, |a, b| match (a, b) {
-        (ValueRef::Timestamp(t), ValueRef::Interval(i)) => add(t, i).map(Value::Timestamp),
-        _ => Err(mismatch()),
-    });
-    infix(registry, "+", IntervalType, Timestamp, Timestamp, |a, b| match (a, b) {
-        (ValueRef::Interval(i), ValueRef::Timestamp(t)) => add(t, i).map(Value::Timestamp),
-        _ => Err(mismatch()),
-    });
-    infix(registry, "-", Timestamp, IntervalType, Timestamp, |a, b| match (a, b) {
-        (ValueRef::Timestamp(t), ValueRef::Interval(i)) => {
-            add(t, negate(i)?).map(Value::Timestamp)
+    infix(
+        registry,
+        "+",
+        Timestamp,
+        IntervalType,
+        Timestamp,
+        |a, b| match (a, b) {
+            (ValueRef::Timestamp(t), ValueRef::Interval(i)) => add(t, i).map(Value::Timestamp),
+            _ => Err(mismatch()),
+        },
+    );
+    infix(
+        registry,
+        "+",
+        IntervalType,
+        Timestamp,
+        Timestamp,
+        |a, b| match (a, b) {
+            (ValueRef::Interval(i), ValueRef::Timestamp(t)) => add(t, i).map(Value::Timestamp),
+            _ => Err(mismatch()),
+        },
+    );
+    infix(
+        registry,
+        "-",
+        Timestamp,
+        IntervalType,
+        Timestamp,
+        |a, b| match (a, b) {
+            (ValueRef::Timestamp(t), ValueRef::Interval(i)) => {
+                add(t, negate(i)?).map(Value::Timestamp)
+            }
+            _ => Err(mismatch()),
+        },
+    );
+    infix(
+        registry,
+        "-",
+        Timestamp,
+        Timestamp,
+        IntervalType,
+        |a, b| match (a, b) {
+            (ValueRef::Timestamp(a), ValueRef::Timestamp(b)) => difference(a, b),
+            _ => Err(mismatch()),
+        },
+    );
+    infix(
+        registry,
+        "-",
+        TimestampTz,
+        TimestampTz,
+        IntervalType,
+        |a, b| match (a, b) {
+            (ValueRef::TimestampTz(a), ValueRef::TimestampTz(b)) => difference(a, b),
+            _ => Err(mismatch()),
+        },
+    );
+    infix(registry, "-", Time, Time, IntervalType, |a, b| {
+        match (a, b) {
+            (ValueRef::Time(a), ValueRef::Time(b)) => Ok(Value::Interval(Interval {
+                months: 0,
+                days: 0,
+                micros: a - b,
+            })),
+            _ => Err(mismatch()),
         }
-        _ => Err(mismatch()),
     });
-    infix(registry, "-", Timestamp, Timestamp, IntervalType, |a, b| match (a, b) {
-        (ValueRef::Timestamp(a), ValueRef::Timestamp(b)) => difference(a, b),
-        _ => Err(mismatch()),
-    });
-    infix(registry, "-", TimestampTz, TimestampTz, IntervalType, |a, b| match (a, b) {
-        (ValueRef::TimestampTz(a), ValueRef::TimestampTz(b)) => difference(a, b),
-        _ => Err(mismatch()),
-    });
-    infix(registry, "-", Time, Time, IntervalType, |a, b| match (a, b) {
-        (ValueRef::Time(a), ValueRef::Time(b)) => {
-            Ok(Value::Interval(Interval { months: 0, days: 0, micros: a - b }))
+    infix(registry, "+", Time, IntervalType, Time, |a, b| {
+        match (a, b) {
+            (ValueRef::Time(t), ValueRef::Interval(i)) => Ok(clock(t, i.micros)),
+            _ => Err(mismatch()),
         }
-        _ => Err(mismatch()),
     });
-    infix(registry, "+", Time, IntervalType, Time, |a, b| match (a, b) {
-        (ValueRef::Time(t), ValueRef::Interval(i)) => Ok(clock(t, i.micros)),
-        _ => Err(mismatch()),
-    });
-    infix(registry, "+", IntervalType, Time, Time, |a, b| match (a, b) {
-        (ValueRef::Interval(i), ValueRef::Time(t)) => Ok(clock(t, i.micros)),
-        _ => Err(mismatch()),
-    });
-    infix(registry, "-", Time, IntervalType, Time, |a, b| match (a, b) {
-        (ValueRef::Time(t), ValueRef::Interval(i)) => {
-            Ok(clock(t, (i.micros % DAY).wrapping_neg()))
+    infix(registry, "+", IntervalType, Time, Time, |a, b| {
+        match (a, b) {
+            (ValueRef::Interval(i), ValueRef::Time(t)) => Ok(clock(t, i.micros)),
+            _ => Err(mismatch()),
         }
-        _ => Err(mismatch()),
+    });
+    infix(registry, "-", Time, IntervalType, Time, |a, b| {
+        match (a, b) {
+            (ValueRef::Time(t), ValueRef::Interval(i)) => {
+                Ok(clock(t, (i.micros % DAY).wrapping_neg()))
+            }
+            _ => Err(mismatch()),
+        }
     });
     // A day may have 23 or 25 hours in the session's time zone.
-    zoned(registry, "+", [TimestampTz, IntervalType], |values, format| match values {
-        [ValueRef::TimestampTz(t), ValueRef::Interval(i)] => add_zoned(*t, *i, format),
-        _ => Err(mismatch()),
-    });
-    zoned(registry, "+", [IntervalType, TimestampTz], |values, format| match values {
-        [ValueRef::Interval(i), ValueRef::TimestampTz(t)] => add_zoned(*t, *i, format),
-        _ => Err(mismatch()),
-    });
-    zoned(registry, "-", [TimestampTz, IntervalType], |values, format| match values {
-        [ValueRef::TimestampTz(t), ValueRef::Interval(i)] => add_zoned(*t, negate(*i)?, format),
-        _ => Err(mismatch()),
-    });
+    zoned(
+        registry,
+        "+",
+        [TimestampTz, IntervalType],
+        |values, format| match values {
+            [ValueRef::TimestampTz(t), ValueRef::Interval(i)] => add_zoned(*t, *i, format),
+            _ => Err(mismatch()),
+        },
+    );
+    zoned(
+        registry,
+        "+",
+        [IntervalType, TimestampTz],
+        |values, format| match values {
+            [ValueRef::Interval(i), ValueRef::TimestampTz(t)] => add_zoned(*t, *i, format),
+            _ => Err(mismatch()),
+        },
+    );
+    zoned(
+        registry,
+        "-",
+        [TimestampTz, IntervalType],
+        |values, format| match values {
+            [ValueRef::TimestampTz(t), ValueRef::Interval(i)] => add_zoned(*t, negate(*i)?, format),
+            _ => Err(mismatch()),
+        },
+    );
 }
 
 fn zoned(
@@ -247,7 +347,11 @@ fn difference(a: i64, b: i64) -> Result<Value, Report> {
     }
     let micros = a.checked_sub(b).ok_or_else(|| out_of_range("interval"))?;
     let days = i32::try_from(micros / DAY).map_err(|_| out_of_range("interval"))?;
-    Ok(Value::Interval(Interval { months: 0, days, micros: micros % DAY }))
+    Ok(Value::Interval(Interval {
+        months: 0,
+        days,
+        micros: micros % DAY,
+    }))
 }
 
 /// A time of day, moved round the clock.
@@ -257,45 +361,94 @@ fn clock(time: i64, by: i64) -> Value {
 
 fn intervals(registry: &mut FunctionRegistry) {
     use SqlType::{Double, Interval as IntervalType};
-    infix(registry, "+", IntervalType, IntervalType, IntervalType, |a, b| match (a, b) {
-        (ValueRef::Interval(a), ValueRef::Interval(b)) => {
-            a.checked_add(b).map(Value::Interval).ok_or_else(|| out_of_range("interval"))
-        }
-        _ => Err(mismatch()),
-    });
-    infix(registry, "-", IntervalType, IntervalType, IntervalType, |a, b| match (a, b) {
-        (ValueRef::Interval(a), ValueRef::Interval(b)) => {
-            let b = negate(b)?;
-            a.checked_add(b).map(Value::Interval).ok_or_else(|| out_of_range("interval"))
-        }
-        _ => Err(mismatch()),
-    });
-    infix(registry, "*", IntervalType, Double, IntervalType, |a, b| match (a, b) {
-        (ValueRef::Interval(i), ValueRef::Double(x)) => scale(i, x).map(Value::Interval),
-        _ => Err(mismatch()),
-    });
-    infix(registry, "*", Double, IntervalType, IntervalType, |a, b| match (a, b) {
-        (ValueRef::Double(x), ValueRef::Interval(i)) => scale(i, x).map(Value::Interval),
-        _ => Err(mismatch()),
-    });
-    infix(registry, "/", IntervalType, Double, IntervalType, |a, b| match (a, b) {
-        (ValueRef::Interval(_), ValueRef::Double(x)) if x == 0.0 => {
-            Err(tessera_planner::errors::division_by_zero())
-        }
-        (ValueRef::Interval(i), ValueRef::Double(x)) => scale(i, 1.0 / x).map(Value::Interval),
-        _ => Err(mismatch()),
-    });
-    registry.operator(strict("-", &[IntervalType], IntervalType, |values| match values {
-        [ValueRef::Interval(i)] => negate(*i).map(Value::Interval),
-        _ => Err(mismatch()),
-    }));
+    infix(
+        registry,
+        "+",
+        IntervalType,
+        IntervalType,
+        IntervalType,
+        |a, b| match (a, b) {
+            (ValueRef::Interval(a), ValueRef::Interval(b)) => a
+                .checked_add(b)
+                .map(Value::Interval)
+                .ok_or_else(|| out_of_range("interval")),
+            _ => Err(mismatch()),
+        },
+    );
+    infix(
+        registry,
+        "-",
+        IntervalType,
+        IntervalType,
+        IntervalType,
+        |a, b| match (a, b) {
+            (ValueRef::Interval(a), ValueRef::Interval(b)) => {
+                let b = negate(b)?;
+                a.checked_add(b)
+                    .map(Value::Interval)
+                    .ok_or_else(|| out_of_range("interval"))
+            }
+            _ => Err(mismatch()),
+        },
+    );
+    infix(
+        registry,
+        "*",
+        IntervalType,
+        Double,
+        IntervalType,
+        |a, b| match (a, b) {
+            (ValueRef::Interval(i), ValueRef::Double(x)) => scale(i, x).map(Value::Interval),
+            _ => Err(mismatch()),
+        },
+    );
+    infix(
+        registry,
+        "*",
+        Double,
+        IntervalType,
+        IntervalType,
+        |a, b| match (a, b) {
+            (ValueRef::Double(x), ValueRef::Interval(i)) => scale(i, x).map(Value::Interval),
+            _ => Err(mismatch()),
+        },
+    );
+    infix(
+        registry,
+        "/",
+        IntervalType,
+        Double,
+        IntervalType,
+        |a, b| match (a, b) {
+            (ValueRef::Interval(_), ValueRef::Double(x)) if x == 0.0 => {
+                Err(tessera_planner::errors::division_by_zero())
+            }
+            (ValueRef::Interval(i), ValueRef::Double(x)) => scale(i, 1.0 / x).map(Value::Interval),
+            _ => Err(mismatch()),
+        },
+    );
+    registry.operator(strict(
+        "-",
+        &[IntervalType],
+        IntervalType,
+        |values| match values {
+            [ValueRef::Interval(i)] => negate(*i).map(Value::Interval),
+            _ => Err(mismatch()),
+        },
+    ));
     let key = SqlType::Numeric(Some((38, 0)));
-    registry.operator(strict("interval_key", &[IntervalType], key, |values| match values {
-        [ValueRef::Interval(i)] => {
-            Ok(Value::Numeric(Decimal { unscaled: i.comparison_micros(), scale: 0 }))
-        }
-        _ => Err(mismatch()),
-    }));
+    registry.operator(strict(
+        "interval_key",
+        &[IntervalType],
+        key,
+        |values| match values {
+            [ValueRef::Interval(i)] => Ok(Value::Numeric(Decimal {
+                unscaled: i.comparison_micros(),
+                scale: 0,
+            })),
+            _ => Err(mismatch()),
+        },
+    ));
 }
 
 /// An interval times a number: fractions of months go to days, of days to time.
@@ -310,7 +463,8 @@ fn scale(interval: Interval, factor: f64) -> Result<Interval, Report> {
     let months = f64::from(interval.months) * factor;
     let days = f64::from(interval.days) * factor;
     let month_days = round_micro((months - months.trunc()) * 30.0);
-    let mut seconds = round_micro((days - days.trunc() + month_days - month_days.trunc()) * 86_400.0);
+    let mut seconds =
+        round_micro((days - days.trunc() + month_days - month_days.trunc()) * 86_400.0);
     let mut day_carry = 0.0;
     if seconds.abs() >= 86_400.0 {
         day_carry = (seconds / 86_400.0).trunc();
@@ -321,7 +475,11 @@ fn scale(interval: Interval, factor: f64) -> Result<Interval, Report> {
     if !micros.is_finite() || micros.abs() >= 9.2e18 {
         return Err(out_of_range("interval"));
     }
-    Ok(Interval { months: whole(months)?, days: whole(total_days)?, micros: micros as i64 })
+    Ok(Interval {
+        months: whole(months)?,
+        days: whole(total_days)?,
+        micros: micros as i64,
+    })
 }
 
 /// To microseconds, so that 0.1 * 30 is 3 days.
@@ -335,10 +493,18 @@ mod tests {
 
     #[test]
     fn fractions_of_intervals_carry_down() {
-        let month = Interval { months: 1, days: 0, micros: 0 };
+        let month = Interval {
+            months: 1,
+            days: 0,
+            micros: 0,
+        };
         let half = scale(month, 0.5).expect("in range");
         assert_eq!((half.months, half.days, half.micros), (0, 15, 0));
-        let day = Interval { months: 0, days: 1, micros: 0 };
+        let day = Interval {
+            months: 0,
+            days: 1,
+            micros: 0,
+        };
         let third = scale(day, 1.5).expect("in range");
         assert_eq!((third.days, third.micros), (1, DAY / 2));
     }

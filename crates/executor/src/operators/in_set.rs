@@ -68,7 +68,9 @@ impl ScalarUDFImpl for InSet {
         let result = self.test.evaluate(&batch)?;
         if is_scalar {
             let array = result.into_array(1)?;
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+                &array, 0,
+            )?));
         }
         Ok(result)
     }

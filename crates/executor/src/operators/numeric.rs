@@ -26,9 +26,12 @@ use super::arithmetic::{as_arrow, one_array, two_arrays};
 pub(super) fn register(registry: &mut FunctionRegistry) {
     let numeric = || Argument::Exact(SqlType::Numeric(None));
     let mut infix = |symbol: &str, returns: Returns, op: Op| {
-        registry.operator(Scalar::new(symbol, [numeric(), numeric()], returns, move |args| {
-            binary(&args, op)
-        }));
+        registry.operator(Scalar::new(
+            symbol,
+            [numeric(), numeric()],
+            returns,
+            move |args| binary(&args, op),
+        ));
     };
     infix("+", Returns::Field(sum_field), Op::Add);
     infix("-", Returns::Field(sum_field), Op::Subtract);
@@ -36,9 +39,18 @@ pub(super) fn register(registry: &mut FunctionRegistry) {
     infix("/", Returns::Field(quotient_field), Op::Divide);
     infix("%", Returns::Field(sum_field), Op::Remainder);
     for (symbol, negate) in [("-", true), ("+", false)] {
-        registry.operator(Scalar::new(symbol, [numeric()], Returns::Element, move |args| {
-            if negate { one_array(&args, |a| kernels::neg(a)) } else { Ok(args.args[0].clone()) }
-        }));
+        registry.operator(Scalar::new(
+            symbol,
+            [numeric()],
+            Returns::Element,
+            move |args| {
+                if negate {
+                    one_array(&args, |a| kernels::neg(a))
+                } else {
+                    Ok(args.args[0].clone())
+                }
+            },
+        ));
     }
 }
 
@@ -58,7 +70,11 @@ fn field(data_type: DataType) -> FieldRef {
 
 /// Types of two decimals; anything else is not called with these functions.
 fn both(fields: &[FieldRef]) -> (DataType, DataType) {
-    let of = |i: usize| fields.get(i).map_or(NUMERIC_ANY, |field| field.data_type().clone());
+    let of = |i: usize| {
+        fields
+            .get(i)
+            .map_or(NUMERIC_ANY, |field| field.data_type().clone())
+    };
     (of(0), of(1))
 }
 
@@ -121,7 +137,10 @@ fn binary(args: &ScalarFunctionArgs, op: Op) -> DfResult<ColumnarValue> {
         if *result.data_type() == wanted {
             return Ok(result);
         }
-        let options = CastOptions { safe: false, ..Default::default() };
+        let options = CastOptions {
+            safe: false,
+            ..Default::default()
+        };
         cast_with_options(&result, &wanted, &options).map_err(overflow)
     })
 }
@@ -138,8 +157,10 @@ fn overflow(error: ArrowError) -> ArrowError {
 fn narrow_quotient(a: &ArrayRef, b: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let shift = i16::from(NUMERIC_QUOTIENT_SCALE) + i16::from(scale_of(b.data_type()))
         - i16::from(scale_of(a.data_type()));
-    let (a, b): (&Decimal128Array, &Decimal128Array) =
-        (a.as_primitive::<Decimal128Type>(), b.as_primitive::<Decimal128Type>());
+    let (a, b): (&Decimal128Array, &Decimal128Array) = (
+        a.as_primitive::<Decimal128Type>(),
+        b.as_primitive::<Decimal128Type>(),
+    );
     let result: Decimal256Array = arrow::compute::try_binary(a, b, |x, y| {
         divide(i256::from_i128(x), i256::from_i128(y), shift).map_err(as_arrow)
     })?;
@@ -168,7 +189,9 @@ fn divide(x: i256, y: i256, shift: i16) -> Result<i256, Report> {
     }
     let quotient = x.wrapping_div(y);
     let rest = x.wrapping_sub(quotient.wrapping_mul(y)).wrapping_abs();
-    let twice = rest.checked_mul(i256::from_i128(2)).ok_or_else(numeric_overflow)?;
+    let twice = rest
+        .checked_mul(i256::from_i128(2))
+        .ok_or_else(numeric_overflow)?;
     if twice >= y.wrapping_abs() {
         let negative = (x < i256::ZERO) != (y < i256::ZERO);
         let one = if negative { i256::MINUS_ONE } else { i256::ONE };
@@ -184,7 +207,11 @@ fn wide_step(
     op: Op,
     wanted: &DataType,
 ) -> Result<ArrayRef, ArrowError> {
-    let (s1, s2, scale) = (scale_of(a.data_type()), scale_of(b.data_type()), scale_of(wanted));
+    let (s1, s2, scale) = (
+        scale_of(a.data_type()),
+        scale_of(b.data_type()),
+        scale_of(wanted),
+    );
     let (a, b) = (widen(a)?, widen(b)?);
     let align = |value: i256, from: i8| -> Result<i256, Report> {
         if from > scale {
@@ -195,8 +222,12 @@ fn wide_step(
     };
     let step = |x: i256, y: i256| -> Result<i256, Report> {
         match op {
-            Op::Add => align(x, s1)?.checked_add(align(y, s2)?).ok_or_else(numeric_overflow),
-            Op::Subtract => align(x, s1)?.checked_sub(align(y, s2)?).ok_or_else(numeric_overflow),
+            Op::Add => align(x, s1)?
+                .checked_add(align(y, s2)?)
+                .ok_or_else(numeric_overflow),
+            Op::Subtract => align(x, s1)?
+                .checked_sub(align(y, s2)?)
+                .ok_or_else(numeric_overflow),
             Op::Multiply => multiply(x, s1, y, s2, scale),
             Op::Divide => {
                 let shift = i16::from(scale) + i16::from(s2) - i16::from(s1);
@@ -213,7 +244,9 @@ fn wide_step(
     };
     let result: Decimal256Array =
         arrow::compute::try_binary(&a, &b, |x, y| step(x, y).map_err(as_arrow))?;
-    Ok(Arc::new(result.with_data_type(DataType::Decimal256(76, scale))))
+    Ok(Arc::new(
+        result.with_data_type(DataType::Decimal256(76, scale)),
+    ))
 }
 
 /// A product at a scale. Trailing zeros are dropped first, so that it fits whenever it can.
@@ -245,7 +278,9 @@ fn widen(array: &ArrayRef) -> Result<Decimal256Array, ArrowError> {
             let wide: Decimal256Array = narrow.unary(i256::from_i128);
             Ok(wide.with_data_type(DataType::Decimal256(76, *scale)))
         }
-        other => Err(ArrowError::InvalidArgumentError(format!("{other} is not a decimal"))),
+        other => Err(ArrowError::InvalidArgumentError(format!(
+            "{other} is not a decimal"
+        ))),
     }
 }
 
@@ -256,7 +291,9 @@ mod tests {
     #[test]
     fn division_rounds_half_away_from_zero() {
         let div = |x: i128, y: i128, shift| {
-            divide(i256::from_i128(x), i256::from_i128(y), shift).expect("fits").to_i128()
+            divide(i256::from_i128(x), i256::from_i128(y), shift)
+                .expect("fits")
+                .to_i128()
         };
         assert_eq!(div(1, 3, 5), Some(33_333));
         assert_eq!(div(2, 3, 5), Some(66_667));
@@ -268,7 +305,9 @@ mod tests {
 
     #[test]
     fn wide_products_fit_whenever_the_result_does() {
-        let x = i256::from_i128(15).checked_mul(power_of_ten(37).expect("fits")).expect("fits");
+        let x = i256::from_i128(15)
+            .checked_mul(power_of_ten(37).expect("fits"))
+            .expect("fits");
         // 1.5 * 1.5 at scale 38.
         let product = multiply(x, 38, x, 38, 38).expect("fits");
         let wanted = i256::from_i128(225).checked_mul(power_of_ten(36).expect("fits"));

@@ -36,7 +36,10 @@ pub(crate) fn evaluate(
     args: &ScalarFunctionArgs,
     function: impl Fn(&[ValueRef<'_>]) -> Result<Value, Report>,
 ) -> DfResult<ColumnarValue> {
-    let all_scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+    let all_scalar = args
+        .args
+        .iter()
+        .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
     let rows = if all_scalar { 1 } else { args.number_rows };
     let mut readers = Vec::with_capacity(args.args.len());
     for (arg, field) in args.args.iter().zip(&args.arg_fields) {
@@ -46,7 +49,10 @@ pub(crate) fn evaluate(
             ColumnarValue::Scalar(scalar) => (scalar.to_array_of_size(1)?, true),
         };
         let sql_type = argument_type(field);
-        readers.push((ColumnReader::new(&array, &sql_type).map_err(external)?, constant));
+        readers.push((
+            ColumnReader::new(&array, &sql_type).map_err(external)?,
+            constant,
+        ));
     }
     let sql_type = sql_type_of(&args.return_field);
     let mut results = Vec::with_capacity(rows);
@@ -89,7 +95,10 @@ pub(crate) fn array_of(
         return Ok(array);
     }
     // Decimals: the plan may want another scale than the type's own.
-    let options = arrow::compute::CastOptions { safe: false, ..Default::default() };
+    let options = arrow::compute::CastOptions {
+        safe: false,
+        ..Default::default()
+    };
     arrow::compute::cast_with_options(&array, data_type, &options)
         .map(|array| Arc::clone(&array))
         .map_err(|error| report_of(error.into()))

@@ -70,7 +70,11 @@ impl ListFunction {
         if columns.len() == 1 {
             return Ok(columns.remove(0));
         }
-        Ok(Arc::new(StructArray::try_new(self.fields(), columns, None)?))
+        Ok(Arc::new(StructArray::try_new(
+            self.fields(),
+            columns,
+            None,
+        )?))
     }
 }
 
@@ -88,19 +92,29 @@ impl ScalarUDFImpl for ListFunction {
     }
 
     fn return_field_from_args(&self, _: ReturnFieldArgs) -> Result<FieldRef> {
-        Ok(Arc::new(Field::new(&self.set.name, DataType::List(self.item()), true)))
+        Ok(Arc::new(Field::new(
+            &self.set.name,
+            DataType::List(self.item()),
+            true,
+        )))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let all_scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let all_scalar = args
+            .args
+            .iter()
+            .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let calls = if all_scalar { 1 } else { args.number_rows };
         let mut readers = Vec::with_capacity(args.args.len());
         for (arg, field) in args.args.iter().zip(&args.arg_fields) {
             let array = arg.to_array(calls)?;
             readers.push(ColumnReader::new(&array, &argument_type(field)).map_err(external)?);
         }
-        let mut writers: Vec<ArrayWriter> =
-            self.types.iter().map(|sql_type| ArrayWriter::new(sql_type, calls)).collect();
+        let mut writers: Vec<ArrayWriter> = self
+            .types
+            .iter()
+            .map(|sql_type| ArrayWriter::new(sql_type, calls))
+            .collect();
         let mut lengths = Vec::with_capacity(calls);
         let mut total = 0;
         for call in 0..calls {
@@ -133,8 +147,12 @@ impl ScalarUDFImpl for ListFunction {
             lengths.push(length);
         }
         let items = self.items(writers)?;
-        let list =
-            ListArray::try_new(self.item(), OffsetBuffer::from_lengths(lengths), items, None)?;
+        let list = ListArray::try_new(
+            self.item(),
+            OffsetBuffer::from_lengths(lengths),
+            items,
+            None,
+        )?;
         let list: ArrayRef = Arc::new(list);
         if list.len() != calls {
             return internal_err!("one list for each call");

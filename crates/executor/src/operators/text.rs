@@ -13,24 +13,51 @@ const REGEX_BYTES_MAX: usize = 8 << 20;
 
 pub(super) fn register(registry: &mut FunctionRegistry) {
     concatenation(registry);
-    for (symbol, insensitive, negated) in
-        [("~", false, false), ("~*", true, false), ("!~", false, true), ("!~*", true, true)]
-    {
-        pattern(registry, symbol, 2, move |parts| {
-            let pattern = parts.first().copied().unwrap_or_default();
-            compile(&advanced(pattern), insensitive)
-        }, negated);
+    for (symbol, insensitive, negated) in [
+        ("~", false, false),
+        ("~*", true, false),
+        ("!~", false, true),
+        ("!~*", true, true),
+    ] {
+        pattern(
+            registry,
+            symbol,
+            2,
+            move |parts| {
+                let pattern = parts.first().copied().unwrap_or_default();
+                compile(&advanced(pattern), insensitive)
+            },
+            negated,
+        );
     }
     for (symbol, insensitive) in [("like escape", false), ("ilike escape", true)] {
-        pattern(registry, symbol, 3, move |parts| {
-            let like = like_to_regex(parts.first().copied().unwrap_or_default(), escape_of(parts)?)?;
-            compile(&like, insensitive)
-        }, false);
+        pattern(
+            registry,
+            symbol,
+            3,
+            move |parts| {
+                let like = like_to_regex(
+                    parts.first().copied().unwrap_or_default(),
+                    escape_of(parts)?,
+                )?;
+                compile(&like, insensitive)
+            },
+            false,
+        );
     }
-    pattern(registry, "similar", 3, |parts| {
-        let similar = similar_to_regex(parts.first().copied().unwrap_or_default(), escape_of(parts)?)?;
-        compile(&similar, false)
-    }, false);
+    pattern(
+        registry,
+        "similar",
+        3,
+        |parts| {
+            let similar = similar_to_regex(
+                parts.first().copied().unwrap_or_default(),
+                escape_of(parts)?,
+            )?;
+            compile(&similar, false)
+        },
+        false,
+    );
     registry.operator(strict(
         "^@",
         &[SqlType::Text, SqlType::Text],
@@ -114,14 +141,18 @@ fn pattern(
                     _ => return Ok(Value::Null),
                 }
             }
-            let Some((subject, pattern)) = parts.split_first() else { return Ok(Value::Null) };
+            let Some((subject, pattern)) = parts.split_first() else {
+                return Ok(Value::Null);
+            };
             let mut compiled = compiled.borrow_mut();
             let same = compiled.as_ref().is_some_and(|(known, _)| known == pattern);
             if !same {
                 let regex = compile(pattern)?;
                 *compiled = Some((pattern.iter().map(|p| (*p).to_owned()).collect(), regex));
             }
-            let matched = compiled.as_ref().is_some_and(|(_, regex)| regex.is_match(subject));
+            let matched = compiled
+                .as_ref()
+                .is_some_and(|(_, regex)| regex.is_match(subject));
             Ok(Value::Boolean(matched != negated))
         })
     }));
@@ -136,7 +167,11 @@ pub(crate) fn compile(pattern: &str, insensitive: bool) -> Result<Regex, Report>
         .build()
         .map_err(|error| {
             let text = error.to_string();
-            let last = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            let last = text
+                .lines()
+                .last()
+                .unwrap_or_default()
+                .trim_start_matches("error: ");
             Report::error(
                 codes::INVALID_REGULAR_EXPRESSION,
                 format!("invalid regular expression: {last}"),
@@ -181,8 +216,10 @@ fn escape_of(parts: &[&str]) -> Result<Option<char>, Report> {
     let mut characters = escape.chars();
     let first = characters.next();
     if characters.next().is_some() {
-        return Err(Report::error(codes::INVALID_ESCAPE_SEQUENCE, "invalid escape string")
-            .with_hint("Escape string must be empty or one character."));
+        return Err(
+            Report::error(codes::INVALID_ESCAPE_SEQUENCE, "invalid escape string")
+                .with_hint("Escape string must be empty or one character."),
+        );
     }
     Ok(first)
 }
@@ -261,9 +298,12 @@ mod tests {
         assert!(!like("10#%", "100"));
         assert!(like("_._", "a.b"));
         let similar = |pattern: &str, text: &str| {
-            compile(&similar_to_regex(pattern, Some('\\')).expect("valid"), false)
-                .expect("valid")
-                .is_match(text)
+            compile(
+                &similar_to_regex(pattern, Some('\\')).expect("valid"),
+                false,
+            )
+            .expect("valid")
+            .is_match(text)
         };
         assert!(similar("(a|b)%", "bcd"));
         assert!(!similar("a", "abc"));
@@ -272,7 +312,15 @@ mod tests {
 
     #[test]
     fn word_edges_are_translated() {
-        assert!(compile(&advanced(r"\mfoo\M"), false).expect("valid").is_match("a foo b"));
-        assert!(!compile(&advanced(r"\mfoo\M"), false).expect("valid").is_match("afoo"));
+        assert!(
+            compile(&advanced(r"\mfoo\M"), false)
+                .expect("valid")
+                .is_match("a foo b")
+        );
+        assert!(
+            !compile(&advanced(r"\mfoo\M"), false)
+                .expect("valid")
+                .is_match("afoo")
+        );
     }
 }

@@ -13,10 +13,10 @@ use datafusion::execution::{SessionStateDefaults, TaskContext};
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
-use datafusion::optimizer::{Optimizer, OptimizerRule};
 use tessera_planner::errors::report_of;
 use tessera_planner::join_order::JoinOrder;
 use tessera_types::Report;
@@ -62,7 +62,11 @@ impl QueryEngine {
             .with_optimizer_rules(optimizer_rules())
             .build();
         let budget = MemoryBudget::new(options.memory_budget_bytes);
-        Ok(QueryEngine { base, runtime, budget })
+        Ok(QueryEngine {
+            base,
+            runtime,
+            budget,
+        })
     }
 
     /// Optimizes and plans a query that needs no statement, to be kept.
@@ -70,7 +74,10 @@ impl QueryEngine {
         &self,
         logical: &LogicalPlan,
     ) -> Result<Arc<dyn ExecutionPlan>, Report> {
-        self.base.create_physical_plan(logical).await.map_err(report_of)
+        self.base
+            .create_physical_plan(logical)
+            .await
+            .map_err(report_of)
     }
 
     /// Memory that running queries hold.
@@ -83,7 +90,9 @@ impl QueryEngine {
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules = Optimizer::new().rules;
     // The rule may appear twice; the last one ends the pass.
-    let at = rules.iter().rposition(|rule| rule.name() == "optimize_projections");
+    let at = rules
+        .iter()
+        .rposition(|rule| rule.name() == "optimize_projections");
     let at = at.unwrap_or(rules.len());
     rules.insert(at, Arc::new(JoinOrder));
     rules
@@ -151,7 +160,10 @@ impl Run {
         &self,
         logical: LogicalPlan,
     ) -> Result<Arc<dyn ExecutionPlan>, Report> {
-        self.state.create_physical_plan(&logical).await.map_err(report_of)
+        self.state
+            .create_physical_plan(&logical)
+            .await
+            .map_err(report_of)
     }
 
     /// Optimizes only, for EXPLAIN VERBOSE and tests.

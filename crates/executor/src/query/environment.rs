@@ -10,9 +10,7 @@ use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{ScalarUDF, TableSource};
 use tessera_catalog as catalog;
 use tessera_planner::Statement;
-use tessera_planner::bind::{
-    BindEnvironment, Relation, TableColumn, TableRelation, ViewRelation,
-};
+use tessera_planner::bind::{BindEnvironment, Relation, TableColumn, TableRelation, ViewRelation};
 use tessera_planner::functions::{FunctionRegistry, SetOverload};
 use tessera_types::{FormatContext, Report, SqlType, codes};
 
@@ -75,13 +73,20 @@ impl<'a> BindingEnvironment<'a> {
     fn view(&self, def: &Arc<catalog::ViewDef>) -> Result<Relation, Report> {
         let parsed = tessera_planner::parse(&def.sql)?;
         let Some(Statement::Query(query)) = parsed.into_iter().next().map(|p| p.statement) else {
-            return Err(Report::internal(format!("view {} is not a query", def.name)));
+            return Err(Report::internal(format!(
+                "view {} is not a query",
+                def.name
+            )));
         };
         Ok(Relation::View(ViewRelation {
             id: def.id,
             schema: def.schema.clone(),
             query,
-            columns: def.columns.iter().map(|c| (c.name.clone(), c.sql_type.clone())).collect(),
+            columns: def
+                .columns
+                .iter()
+                .map(|c| (c.name.clone(), c.sql_type.clone()))
+                .collect(),
         }))
     }
 }
@@ -119,8 +124,16 @@ impl BindEnvironment for BindingEnvironment<'_> {
             Some(found) => found,
             None => {
                 let listed = schema.is_none()
-                    && self.session.search_path.iter().any(|s| s == "information_schema");
-                return Ok(if listed { self.system("information_schema", name) } else { None });
+                    && self
+                        .session
+                        .search_path
+                        .iter()
+                        .any(|s| s == "information_schema");
+                return Ok(if listed {
+                    self.system("information_schema", name)
+                } else {
+                    None
+                });
             }
         };
         match &found {
@@ -131,7 +144,10 @@ impl BindEnvironment for BindingEnvironment<'_> {
                 codes::WRONG_OBJECT_TYPE,
                 format!("cannot open relation \"{}\"", other.name()),
             )
-            .with_detail(format!("This operation is not supported for {}s.", other.kind()))),
+            .with_detail(format!(
+                "This operation is not supported for {}s.",
+                other.kind()
+            ))),
         }
     }
 
@@ -157,6 +173,8 @@ impl BindEnvironment for BindingEnvironment<'_> {
     }
 
     fn work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>, Report> {
-        Ok(provider_as_source(Arc::new(CteWorkTable::new(name, schema))))
+        Ok(provider_as_source(Arc::new(CteWorkTable::new(
+            name, schema,
+        ))))
     }
 }

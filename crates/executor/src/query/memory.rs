@@ -17,7 +17,10 @@ pub(crate) struct MemoryBudget {
 impl MemoryBudget {
     /// A budget of so many bytes.
     pub(crate) fn new(bytes_max: usize) -> Arc<MemoryBudget> {
-        Arc::new(MemoryBudget { used: AtomicUsize::new(0), bytes_max })
+        Arc::new(MemoryBudget {
+            used: AtomicUsize::new(0),
+            bytes_max,
+        })
     }
 
     /// Bytes held now.
@@ -46,7 +49,11 @@ impl QueryMemory {
     /// Memory for one query.
     pub(crate) fn new(budget: &Arc<MemoryBudget>, bytes_max: usize) -> Arc<QueryMemory> {
         let budget = budget.clone();
-        Arc::new(QueryMemory { budget, used: AtomicUsize::new(0), bytes_max })
+        Arc::new(QueryMemory {
+            budget,
+            used: AtomicUsize::new(0),
+            bytes_max,
+        })
     }
 }
 
@@ -67,9 +74,12 @@ impl MemoryPool for QueryMemory {
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
-        let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-            used.checked_add(additional).filter(|sum| *sum <= self.bytes_max)
-        });
+        let taken = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                used.checked_add(additional)
+                    .filter(|sum| *sum <= self.bytes_max)
+            });
         let what = reservation.consumer().name();
         if let Err(used) = taken {
             return Err(DataFusionError::ResourcesExhausted(format!(
@@ -99,7 +109,12 @@ impl MemoryPool for QueryMemory {
 
 impl fmt::Display for QueryMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "query memory: {} of {} bytes", self.reserved(), self.bytes_max)
+        write!(
+            f,
+            "query memory: {} of {} bytes",
+            self.reserved(),
+            self.bytes_max
+        )
     }
 }
 

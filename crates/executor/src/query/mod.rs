@@ -67,7 +67,12 @@ pub(crate) fn prepare(
     }
     let columns: Arc<[ColumnInfo]> = bound.column_infos().into();
     let is_pure = plan_is_pure(&bound.plan);
-    Ok(PreparedQuery { plan: bound.plan, columns, is_pure, physical: OnceLock::new() })
+    Ok(PreparedQuery {
+        plan: bound.plan,
+        columns,
+        is_pure,
+        physical: OnceLock::new(),
+    })
 }
 
 /// Starts the query; its rows come as they are computed.
@@ -95,7 +100,11 @@ pub(crate) async fn execute(
         other => other,
     };
     let stream = stream::run(run, plan, query.columns.clone());
-    Ok(Outcome::Rows(RowStream::streamed(query.columns.clone(), "SELECT", stream)))
+    Ok(Outcome::Rows(RowStream::streamed(
+        query.columns.clone(),
+        "SELECT",
+        stream,
+    )))
 }
 
 /// Plans the query for these parameters, for EXPLAIN.
@@ -104,7 +113,8 @@ pub(crate) async fn physical_plan(
     run: &Run,
     params: &[Value],
 ) -> Result<Arc<dyn ExecutionPlan>, Report> {
-    run.plan(plan_with_parameters(query.plan.clone(), params)?).await
+    run.plan(plan_with_parameters(query.plan.clone(), params)?)
+        .await
 }
 
 /// Runs a plan and drops its rows, for EXPLAIN ANALYZE.
@@ -143,7 +153,11 @@ fn plan_is_pure(plan: &LogicalPlan) -> bool {
     let walked = plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expr| {
             pure &= is_pure(expr);
-            Ok(if pure { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+            Ok(if pure {
+                TreeNodeRecursion::Continue
+            } else {
+                TreeNodeRecursion::Stop
+            })
         })
     });
     pure && walked.is_ok()
@@ -151,14 +165,16 @@ fn plan_is_pure(plan: &LogicalPlan) -> bool {
 
 /// The expression with its parameters' values put in.
 pub(crate) fn with_parameters(expr: Expr, params: &[Value]) -> Result<Expr, Report> {
-    Ok(expr.transform_up(|expr| put_in(expr, params)).map_err(report_of)?.data)
+    Ok(expr
+        .transform_up(|expr| put_in(expr, params))
+        .map_err(report_of)?
+        .data)
 }
 
-fn put_in(
-    expr: Expr,
-    params: &[Value],
-) -> datafusion::common::Result<Transformed<Expr>> {
-    let Expr::Placeholder(placeholder) = &expr else { return Ok(Transformed::no(expr)) };
+fn put_in(expr: Expr, params: &[Value]) -> datafusion::common::Result<Transformed<Expr>> {
+    let Expr::Placeholder(placeholder) = &expr else {
+        return Ok(Transformed::no(expr));
+    };
     let index: usize = placeholder.id.trim_start_matches('$').parse().unwrap_or(0);
     let value = params.get(index.wrapping_sub(1)).ok_or_else(|| {
         external(Report::error(
@@ -166,7 +182,10 @@ fn put_in(
             format!("there is no parameter {}", placeholder.id),
         ))
     })?;
-    let sql_type = placeholder.field.as_ref().map_or(SqlType::Text, |field| sql_type_of(field));
+    let sql_type = placeholder
+        .field
+        .as_ref()
+        .map_or(SqlType::Text, |field| sql_type_of(field));
     let literal = scalar::to_scalar(value, &sql_type).map_err(external)?;
     Ok(Transformed::yes(Expr::Literal(literal, None)))
 }
@@ -175,7 +194,8 @@ fn put_in(
 fn plan_with_parameters(plan: LogicalPlan, params: &[Value]) -> Result<LogicalPlan, Report> {
     let plan = plan
         .transform_up_with_subqueries(|node| {
-            let node = node.map_expressions(|expr| expr.transform_up(|expr| put_in(expr, params)))?;
+            let node =
+                node.map_expressions(|expr| expr.transform_up(|expr| put_in(expr, params)))?;
             node.transform_data(|node| check_limit(node).map(Transformed::no))
         })
         .map_err(report_of)?
@@ -185,7 +205,9 @@ fn plan_with_parameters(plan: LogicalPlan, params: &[Value]) -> Result<LogicalPl
 
 /// A LIMIT by parameter may turn out negative or NULL.
 fn check_limit(node: LogicalPlan) -> datafusion::common::Result<LogicalPlan> {
-    let LogicalPlan::Limit(mut limit) = node else { return Ok(node) };
+    let LogicalPlan::Limit(mut limit) = node else {
+        return Ok(node);
+    };
     for (clause, expr) in [("OFFSET", &mut limit.skip), ("LIMIT", &mut limit.fetch)] {
         match expr.as_deref() {
             Some(Expr::Literal(ScalarValue::Int64(Some(rows)), _)) if *rows < 0 => {

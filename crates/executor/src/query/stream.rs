@@ -39,11 +39,14 @@ pub(super) fn run(
         let work = produce(run, plan, sender);
         AbortOnDrop(runtime.spawn(work))
     });
-    futures::stream::unfold((receiver, columns, task), |(mut receiver, columns, task)| async {
-        let batch: Result<RecordBatch, Report> = receiver.recv().await?;
-        let rows = batch.and_then(|batch| RowBatch::from_arrow(&batch, &columns));
-        Some((rows, (receiver, columns, task)))
-    })
+    futures::stream::unfold(
+        (receiver, columns, task),
+        |(mut receiver, columns, task)| async {
+            let batch: Result<RecordBatch, Report> = receiver.recv().await?;
+            let rows = batch.and_then(|batch| RowBatch::from_arrow(&batch, &columns));
+            Some((rows, (receiver, columns, task)))
+        },
+    )
 }
 
 /// Plans, executes, and hands over every batch.
@@ -92,7 +95,10 @@ async fn or_cancelled<T>(
 
 /// 57014.
 pub(crate) fn cancelled() -> Report {
-    Report::error(codes::QUERY_CANCELED, "canceling statement due to user request")
+    Report::error(
+        codes::QUERY_CANCELED,
+        "canceling statement due to user request",
+    )
 }
 
 /// Ends a task whose reader has gone.

@@ -21,9 +21,7 @@ use datafusion::physical_plan::{
 use tessera_codec::key::Order;
 use tessera_planner::errors::external;
 use tessera_storage::{KeyRange, KeySpace};
-use tessera_tables::{
-    IndexScan, RowScan, ScanSpec, Stored, Table, get, rows_range,
-};
+use tessera_tables::{IndexScan, RowScan, ScanSpec, Stored, Table, get, rows_range};
 use tessera_transactions::TxnView;
 use tessera_types::{Report, SqlType};
 use tokio_util::sync::CancellationToken;
@@ -99,15 +97,20 @@ impl TableScanExec {
     }
 
     /// The part of the table that a partition reads.
-    fn part(&self, partition: usize, extension: &StatementExtension, view: &TxnView) -> Option<KeyRange> {
+    fn part(
+        &self,
+        partition: usize,
+        extension: &StatementExtension,
+        view: &TxnView,
+    ) -> Option<KeyRange> {
         let whole = rows_range(&self.table);
         if self.partitions == 1 {
             return Some(whole);
         }
         let mut ranges = extension.ranges.lock();
-        let parts = ranges.entry(self.id).or_insert_with(|| {
-            Arc::from(view.partitions(KeySpace::Rows, &whole, self.partitions))
-        });
+        let parts = ranges
+            .entry(self.id)
+            .or_insert_with(|| Arc::from(view.partitions(KeySpace::Rows, &whole, self.partitions)));
         parts.get(partition).cloned()
     }
 }
@@ -124,20 +127,27 @@ fn ordering(
         Access::Table => (table.key_positions(), table.key_orders()),
         Access::Keys(_) => return None,
         Access::Ranges { index: None, .. } => (table.key_positions(), table.key_orders()),
-        Access::Ranges { index: Some(index), .. } => {
+        Access::Ranges {
+            index: Some(index), ..
+        } => {
             let index = table.index(*index)?;
             (&index.positions, &index.orders)
         }
     };
     let mut keys = Vec::new();
     for (position, order) in positions.iter().zip(orders) {
-        let Some(at) = projection.iter().position(|p| p == position) else { break };
+        let Some(at) = projection.iter().position(|p| p == position) else {
+            break;
+        };
         if !orders_alike(&table.def().columns[*position].sql_type) {
             break;
         }
         keys.push(PhysicalSortExpr::new(
             Arc::new(Column::new(schema.field(at).name(), at)),
-            SortOptions { descending: order.descending, nulls_first: order.nulls_first },
+            SortOptions {
+                descending: order.descending,
+                nulls_first: order.nulls_first,
+            },
         ));
     }
     (!keys.is_empty()).then_some(keys)
@@ -165,7 +175,12 @@ fn orders_alike(sql_type: &SqlType) -> bool {
 
 impl fmt::Debug for TableScanExec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TableScanExec({}, {:?})", self.table.def().name, self.chosen.access)
+        write!(
+            f,
+            "TableScanExec({}, {:?})",
+            self.table.def().name,
+            self.chosen.access
+        )
     }
 }
 
@@ -234,9 +249,7 @@ impl ExecutionPlan for TableScanExec {
                 Some(range) => Source::Ranges(None, vec![range].into_iter()),
                 None => Source::Keys(Vec::new().into_iter()),
             },
-            Access::Ranges { index, ranges } => {
-                Source::Ranges(*index, ranges.to_vec().into_iter())
-            }
+            Access::Ranges { index, ranges } => Source::Ranges(*index, ranges.to_vec().into_iter()),
         };
         let reader = Reader {
             table: self.table.clone(),
@@ -255,7 +268,10 @@ impl ExecutionPlan for TableScanExec {
             let batch = reader.next_batch().await.map_err(external)?;
             Ok(batch.map(|batch| (batch, reader)))
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), stream)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(
+            self.schema.clone(),
+            stream,
+        )))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -270,7 +286,10 @@ impl ExecutionPlan for TableScanExec {
 /// Where rows come from, one after the other.
 enum Source {
     Keys(std::vec::IntoIter<tessera_storage::Key>),
-    Ranges(Option<tessera_types::RelationId>, std::vec::IntoIter<KeyRange>),
+    Ranges(
+        Option<tessera_types::RelationId>,
+        std::vec::IntoIter<KeyRange>,
+    ),
 }
 
 /// A range that is read now.
@@ -301,9 +320,7 @@ impl Reader {
             .projection
             .iter()
             .map(|position| match self.table.def().columns.get(*position) {
-                Some(column) => {
-                    Writer::Column(*position, ArrayWriter::new(&column.sql_type, 0))
-                }
+                Some(column) => Writer::Column(*position, ArrayWriter::new(&column.sql_type, 0)),
                 None => Writer::Key(BinaryViewBuilder::new()),
             })
             .collect();
@@ -311,8 +328,13 @@ impl Reader {
         let _timer = time.timer();
         let mut rows = 0;
         while rows < self.batch_rows && self.left > 0 {
-            let Some(stored) = self.next_row().await? else { break };
-            let view = self.table.read(&stored.value).map_err(|error| error.report())?;
+            let Some(stored) = self.next_row().await? else {
+                break;
+            };
+            let view = self
+                .table
+                .read(&stored.value)
+                .map_err(|error| error.report())?;
             for writer in &mut writers {
                 match writer {
                     Writer::Column(position, writer) => {
@@ -361,16 +383,24 @@ impl Reader {
             }
             match &mut self.source {
                 Source::Keys(keys) => {
-                    let Some(key) = keys.next() else { return Ok(None) };
+                    let Some(key) = keys.next() else {
+                        return Ok(None);
+                    };
                     let found = get(self.view.as_ref(), &key).await;
                     if let Some(stored) = found.map_err(|error| error.report())? {
                         return Ok(Some(stored));
                     }
                 }
                 Source::Ranges(index, ranges) => {
-                    let Some(range) = ranges.next() else { return Ok(None) };
+                    let Some(range) = ranges.next() else {
+                        return Ok(None);
+                    };
                     let row_limit = (self.left < usize::MAX).then_some(self.left);
-                    let spec = ScanSpec { reverse: false, row_limit, bytes_max: None };
+                    let spec = ScanSpec {
+                        reverse: false,
+                        row_limit,
+                        bytes_max: None,
+                    };
                     let view: Arc<dyn tessera_storage::Snapshot> = self.view.clone();
                     self.open = Some(match index {
                         None => Open::Rows(RowScan::new(view, range, spec)),

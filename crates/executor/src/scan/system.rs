@@ -34,9 +34,15 @@ pub(crate) struct SystemSource {
 impl SystemSource {
     /// The source of a system table.
     pub(crate) fn new(table: Arc<SystemTable>) -> SystemSource {
-        let fields: Vec<_> =
-            table.columns.iter().map(|(name, sql_type)| field_of(name, sql_type, true)).collect();
-        SystemSource { table, schema: Arc::new(Schema::new(fields)) }
+        let fields: Vec<_> = table
+            .columns
+            .iter()
+            .map(|(name, sql_type)| field_of(name, sql_type, true))
+            .collect();
+        SystemSource {
+            table,
+            schema: Arc::new(Schema::new(fields)),
+        }
     }
 }
 
@@ -121,7 +127,11 @@ impl fmt::Debug for SystemScanExec {
 
 impl DisplayAs for SystemScanExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SystemScanExec: {}.{}", self.table.schema, self.table.name)
+        write!(
+            f,
+            "SystemScanExec: {}.{}",
+            self.table.schema, self.table.name
+        )
     }
 }
 
@@ -155,11 +165,17 @@ impl ExecutionPlan for SystemScanExec {
     fn execute(&self, _: usize, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let extension = StatementExtension::of(task.session_config().options())
             .ok_or_else(|| external(Report::internal("a scan outside of a statement")))?;
-        let rows = (self.table.rows)(&extension.executor, &extension.statement).map_err(external)?;
+        let rows =
+            (self.table.rows)(&extension.executor, &extension.statement).map_err(external)?;
         let batch_rows = task.session_config().batch_size().max(1);
-        let batches: Vec<Result<RecordBatch>> =
-            rows.chunks(batch_rows).map(|rows| self.batch(rows).map_err(external)).collect();
+        let batches: Vec<Result<RecordBatch>> = rows
+            .chunks(batch_rows)
+            .map(|rows| self.batch(rows).map_err(external))
+            .collect();
         let stream = futures::stream::iter(batches);
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), stream)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(
+            self.schema.clone(),
+            stream,
+        )))
     }
 }

@@ -29,7 +29,9 @@ fn pg_constraint(_: &Executor, context: &StatementContext) -> Result<Vec<Vec<Val
     for table in catalog.tables() {
         let schema = names::schema_oid(catalog, &table.schema);
         for index in &table.indexes {
-            let Some(constraint) = index.constraint else { continue };
+            let Some(constraint) = index.constraint else {
+                continue;
+            };
             let constraint = Constraint {
                 oid: constraint.0,
                 name: &index.name,
@@ -56,7 +58,10 @@ fn pg_constraint(_: &Executor, context: &StatementContext) -> Result<Vec<Vec<Val
 }
 
 fn add(rows: &mut Rows, table: &TableDef, schema: u32, constraint: Constraint<'_>) {
-    let columns = constraint.columns.iter().map(|column| int2(usize::from(*column)));
+    let columns = constraint
+        .columns
+        .iter()
+        .map(|column| int2(usize::from(*column)));
     rows.add([
         ("oid", oid(constraint.oid)),
         ("conname", text(constraint.name)),
@@ -83,8 +88,9 @@ fn add(rows: &mut Rows, table: &TableDef, schema: u32, constraint: Constraint<'_
 
 /// Columns whose name occurs in the expression as a word.
 pub(super) fn columns_in(table: &TableDef, sql: &str) -> Vec<u16> {
-    let words: Vec<&str> =
-        sql.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).collect();
+    let words: Vec<&str> = sql
+        .split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'))
+        .collect();
     table
         .columns
         .iter()

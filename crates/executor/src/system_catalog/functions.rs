@@ -72,9 +72,14 @@ fn evaluate(
     function: RowFunction,
 ) -> DfResult<ColumnarValue> {
     let extension = StatementExtension::of(&args.config_options).ok_or_else(|| {
-        external(Report::internal("a catalog function was called outside a statement"))
+        external(Report::internal(
+            "a catalog function was called outside a statement",
+        ))
     })?;
-    let call = Call { statement: &extension.statement, executor: &extension.executor };
+    let call = Call {
+        statement: &extension.statement,
+        executor: &extension.executor,
+    };
     let mut readers = Vec::with_capacity(args.args.len());
     for (value, field) in args.args.iter().zip(&args.arg_fields) {
         let array = value.to_array(args.number_rows)?;
@@ -95,9 +100,14 @@ fn evaluate(
         writer.push(result.as_ref()).map_err(external)?;
     }
     let array: ArrayRef = writer.finish();
-    let is_constant = args.args.iter().all(|value| matches!(value, ColumnarValue::Scalar(_)));
+    let is_constant = args
+        .args
+        .iter()
+        .all(|value| matches!(value, ColumnarValue::Scalar(_)));
     if is_constant && args.number_rows == 1 {
-        return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));
+        return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+            &array, 0,
+        )?));
     }
     Ok(ColumnarValue::Array(array))
 }
@@ -105,7 +115,10 @@ fn evaluate(
 pub(super) fn oid_of(value: &Value) -> u32 {
     match value {
         Value::Oid(oid) => *oid,
-        other => other.as_i64().and_then(|number| u32::try_from(number).ok()).unwrap_or(0),
+        other => other
+            .as_i64()
+            .and_then(|number| u32::try_from(number).ok())
+            .unwrap_or(0),
     }
 }
 
@@ -131,14 +144,30 @@ fn register_definitions(registry: &mut FunctionRegistry) {
     use SqlType::{Boolean, Integer, Name, Oid, Text};
     use Strictness::{Lenient, Strict};
     let mut function = |scalar| add(registry, scalar);
-    function(row_function("format_type", &[Oid, Integer], Text, Lenient, format_type));
+    function(row_function(
+        "format_type",
+        &[Oid, Integer],
+        Text,
+        Lenient,
+        format_type,
+    ));
     function(
-        row_function("pg_get_expr", &[Text, Oid, Boolean], Text, Strict, |_, arguments| {
-            Ok(arguments[0].clone())
-        })
+        row_function(
+            "pg_get_expr",
+            &[Text, Oid, Boolean],
+            Text,
+            Strict,
+            |_, arguments| Ok(arguments[0].clone()),
+        )
         .optional(1),
     );
-    function(row_function("pg_get_indexdef", &[Oid], Text, Strict, index_definition));
+    function(row_function(
+        "pg_get_indexdef",
+        &[Oid],
+        Text,
+        Strict,
+        index_definition,
+    ));
     function(row_function(
         "pg_get_indexdef",
         &[Oid, Integer, Boolean],
@@ -147,41 +176,102 @@ fn register_definitions(registry: &mut FunctionRegistry) {
         index_definition,
     ));
     function(
-        row_function("pg_get_constraintdef", &[Oid, Boolean], Text, Strict, |call, arguments| {
-            let catalog = &call.statement.session.catalog;
-            Ok(opt_text(super::text::constraint(catalog, oid_of(&arguments[0]))))
-        })
+        row_function(
+            "pg_get_constraintdef",
+            &[Oid, Boolean],
+            Text,
+            Strict,
+            |call, arguments| {
+                let catalog = &call.statement.session.catalog;
+                Ok(opt_text(super::text::constraint(
+                    catalog,
+                    oid_of(&arguments[0]),
+                )))
+            },
+        )
         .optional(1),
     );
     function(
-        row_function("pg_get_viewdef", &[Oid, Boolean], Text, Strict, |call, arguments| {
-            let catalog = &call.statement.session.catalog;
-            Ok(opt_text(super::text::view(catalog, RelationId(oid_of(&arguments[0])))))
-        })
+        row_function(
+            "pg_get_viewdef",
+            &[Oid, Boolean],
+            Text,
+            Strict,
+            |call, arguments| {
+                let catalog = &call.statement.session.catalog;
+                Ok(opt_text(super::text::view(
+                    catalog,
+                    RelationId(oid_of(&arguments[0])),
+                )))
+            },
+        )
         .optional(1),
     );
     function(
-        row_function("pg_get_viewdef", &[Text, Boolean], Text, Strict, |call, arguments| {
-            let session = &call.statement.session;
-            let name = str_of(&arguments[0]);
-            let oid = names::input(session, call.registry(), &SqlType::Regclass, name)?;
-            Ok(opt_text(super::text::view(&session.catalog, RelationId(oid))))
-        })
+        row_function(
+            "pg_get_viewdef",
+            &[Text, Boolean],
+            Text,
+            Strict,
+            |call, arguments| {
+                let session = &call.statement.session;
+                let name = str_of(&arguments[0]);
+                let oid = names::input(session, call.registry(), &SqlType::Regclass, name)?;
+                Ok(opt_text(super::text::view(
+                    &session.catalog,
+                    RelationId(oid),
+                )))
+            },
+        )
         .optional(1),
     );
-    function(row_function("pg_get_userbyid", &[Oid], Name, Strict, |call, arguments| {
-        Ok(text(names::user_name(&call.statement.session.catalog, oid_of(&arguments[0]))))
-    }));
-    function(row_function("pg_get_serial_sequence", &[Text, Text], Text, Strict, serial_sequence));
-    function(row_function("pg_get_function_result", &[Oid], Text, Strict, |call, arguments| {
-        let function = procedures::function(call.registry(), oid_of(&arguments[0]));
-        Ok(opt_text(function.map(|function| procedures::result_text(&function))))
-    }));
-    for name in ["pg_get_function_arguments", "pg_get_function_identity_arguments"] {
-        function(row_function(name, &[Oid], Text, Strict, |call, arguments| {
+    function(row_function(
+        "pg_get_userbyid",
+        &[Oid],
+        Name,
+        Strict,
+        |call, arguments| {
+            Ok(text(names::user_name(
+                &call.statement.session.catalog,
+                oid_of(&arguments[0]),
+            )))
+        },
+    ));
+    function(row_function(
+        "pg_get_serial_sequence",
+        &[Text, Text],
+        Text,
+        Strict,
+        serial_sequence,
+    ));
+    function(row_function(
+        "pg_get_function_result",
+        &[Oid],
+        Text,
+        Strict,
+        |call, arguments| {
             let function = procedures::function(call.registry(), oid_of(&arguments[0]));
-            Ok(opt_text(function.map(|function| procedures::arguments_text(&function))))
-        }));
+            Ok(opt_text(
+                function.map(|function| procedures::result_text(&function)),
+            ))
+        },
+    ));
+    for name in [
+        "pg_get_function_arguments",
+        "pg_get_function_identity_arguments",
+    ] {
+        function(row_function(
+            name,
+            &[Oid],
+            Text,
+            Strict,
+            |call, arguments| {
+                let function = procedures::function(call.registry(), oid_of(&arguments[0]));
+                Ok(opt_text(
+                    function.map(|function| procedures::arguments_text(&function)),
+                ))
+            },
+        ));
     }
     // Objects that we do not have: asked about by oid, there is none.
     for name in [
@@ -192,20 +282,45 @@ fn register_definitions(registry: &mut FunctionRegistry) {
         "pg_get_statisticsobjdef_columns",
         "pg_get_function_sqlbody",
     ] {
-        function(row_function(name, &[Oid], Text, Strict, |_, _| Ok(Value::Null)));
+        function(row_function(name, &[Oid], Text, Strict, |_, _| {
+            Ok(Value::Null)
+        }));
     }
     for name in ["pg_get_triggerdef", "pg_get_ruledef"] {
         let none = row_function(name, &[Oid, Boolean], Text, Strict, |_, _| Ok(Value::Null));
         function(none.optional(1));
     }
     function(
-        row_function("obj_description", &[Oid, Name], Text, Strict, object_comment).optional(1),
+        row_function(
+            "obj_description",
+            &[Oid, Name],
+            Text,
+            Strict,
+            object_comment,
+        )
+        .optional(1),
     );
-    function(row_function("shobj_description", &[Oid, Name], Text, Strict, |call, arguments| {
-        let user = call.statement.session.catalog.user_by_oid(oid_of(&arguments[0]));
-        Ok(opt_text(user.and_then(|user| user.comment.as_deref())))
-    }));
-    function(row_function("col_description", &[Oid, Integer], Text, Strict, column_comment));
+    function(row_function(
+        "shobj_description",
+        &[Oid, Name],
+        Text,
+        Strict,
+        |call, arguments| {
+            let user = call
+                .statement
+                .session
+                .catalog
+                .user_by_oid(oid_of(&arguments[0]));
+            Ok(opt_text(user.and_then(|user| user.comment.as_deref())))
+        },
+    ));
+    function(row_function(
+        "col_description",
+        &[Oid, Integer],
+        Text,
+        Strict,
+        column_comment,
+    ));
 }
 
 fn format_type(_: &Call<'_>, arguments: &[Value]) -> Result<Value, Report> {
@@ -214,13 +329,15 @@ fn format_type(_: &Call<'_>, arguments: &[Value]) -> Result<Value, Report> {
     }
     let modifier = arguments[1].as_i64().and_then(|m| i32::try_from(m).ok());
     let oid = oid_of(&arguments[0]);
-    Ok(text(match (oid, SqlType::from_oid(oid, modifier.unwrap_or(-1))) {
-        (0, _) => "-".to_owned(),
-        (_, None) => "???".to_owned(),
-        // Without a modifier the plain name, with -1 the name that says "any length".
-        (_, Some(ty)) if modifier.is_none() => ty.base_name_of_column(),
-        (_, Some(ty)) => ty.name(),
-    }))
+    Ok(text(
+        match (oid, SqlType::from_oid(oid, modifier.unwrap_or(-1))) {
+            (0, _) => "-".to_owned(),
+            (_, None) => "???".to_owned(),
+            // Without a modifier the plain name, with -1 the name that says "any length".
+            (_, Some(ty)) if modifier.is_none() => ty.base_name_of_column(),
+            (_, Some(ty)) => ty.name(),
+        },
+    ))
 }
 
 /// `format_type(type, NULL)`.
@@ -244,7 +361,9 @@ fn index_definition(call: &Call<'_>, arguments: &[Value]) -> Result<Value, Repor
         return Ok(Value::Null);
     };
     let column = arguments.get(1).and_then(Value::as_i64).unwrap_or(0);
-    let Ok(at) = usize::try_from(column) else { return Ok(Value::Null) };
+    let Ok(at) = usize::try_from(column) else {
+        return Ok(Value::Null);
+    };
     Ok(match at.checked_sub(1) {
         None => text(super::text::index(table, index)),
         Some(at) => match index.columns.get(at) {
@@ -269,7 +388,11 @@ fn serial_sequence(call: &Call<'_>, arguments: &[Value]) -> Result<Value, Report
     let owned = catalog
         .owned_sequences(table.id)
         .into_iter()
-        .find(|sequence| sequence.owned_by.is_some_and(|owner| owner.column == column.id));
+        .find(|sequence| {
+            sequence
+                .owned_by
+                .is_some_and(|owner| owner.column == column.id)
+        });
     Ok(opt_text(owned.map(|sequence| {
         names::qualified(&tessera_catalog::Relation::Sequence(Arc::clone(sequence)))
     })))
@@ -286,19 +409,24 @@ fn object_comment(call: &Call<'_>, arguments: &[Value]) -> Result<Value, Report>
     }
     if matches!(class, None | Some("pg_namespace")) {
         let schema = catalog.schemas().find(|schema| schema.oid == oid);
-        return Ok(opt_text(schema.and_then(|schema| schema.comment.as_deref())));
+        return Ok(opt_text(
+            schema.and_then(|schema| schema.comment.as_deref()),
+        ));
     }
     Ok(Value::Null)
 }
 
 fn column_comment(call: &Call<'_>, arguments: &[Value]) -> Result<Value, Report> {
     use tessera_catalog::Relation;
-    let number = arguments[1].as_i64().and_then(|number| u16::try_from(number).ok()).unwrap_or(0);
+    let number = arguments[1]
+        .as_i64()
+        .and_then(|number| u16::try_from(number).ok())
+        .unwrap_or(0);
     let id = RelationId(oid_of(&arguments[0]));
     let comment = match call.statement.session.catalog.relation_by_id(id) {
-        Some(Relation::Table(table)) => {
-            table.column_by_id(number).and_then(|column| column.comment.clone())
-        }
+        Some(Relation::Table(table)) => table
+            .column_by_id(number)
+            .and_then(|column| column.comment.clone()),
         Some(Relation::View(view)) => usize::from(number)
             .checked_sub(1)
             .and_then(|at| view.columns.get(at))
@@ -312,14 +440,20 @@ fn register_visibility(registry: &mut FunctionRegistry) {
     use SqlType::{Boolean, Oid, Regclass};
     let mut function = |scalar| add(registry, scalar);
     let strict = Strictness::Strict;
-    function(row_function("pg_table_is_visible", &[Oid], Boolean, strict, |call, arguments| {
-        let session = &call.statement.session;
-        let id = RelationId(oid_of(&arguments[0]));
-        if !names::relation_exists(&session.catalog, id) {
-            return Ok(Value::Null);
-        }
-        Ok(flag(names::relation_is_visible(session, id)))
-    }));
+    function(row_function(
+        "pg_table_is_visible",
+        &[Oid],
+        Boolean,
+        strict,
+        |call, arguments| {
+            let session = &call.statement.session;
+            let id = RelationId(oid_of(&arguments[0]));
+            if !names::relation_exists(&session.catalog, id) {
+                return Ok(Value::Null);
+            }
+            Ok(flag(names::relation_is_visible(session, id)))
+        },
+    ));
     // All of these live in `pg_catalog`, which is always on the path.
     for name in [
         "pg_type_is_visible",
@@ -335,11 +469,17 @@ fn register_visibility(registry: &mut FunctionRegistry) {
         "pg_ts_parser_is_visible",
         "pg_ts_template_is_visible",
     ] {
-        function(row_function(name, &[Oid], Boolean, strict, |_, _| Ok(flag(true))));
+        function(row_function(name, &[Oid], Boolean, strict, |_, _| {
+            Ok(flag(true))
+        }));
     }
-    let no = row_function("pg_relation_is_publishable", &[Regclass], Boolean, strict, |_, _| {
-        Ok(flag(false))
-    });
+    let no = row_function(
+        "pg_relation_is_publishable",
+        &[Regclass],
+        Boolean,
+        strict,
+        |_, _| Ok(flag(false)),
+    );
     function(no);
 }
 
@@ -349,56 +489,115 @@ fn register_names(registry: &mut FunctionRegistry) {
     fn find(call: &Call<'_>, ty: &SqlType, name: &Value) -> Result<Value, Report> {
         let session = &call.statement.session;
         let found = names::find(session, call.registry(), ty, str_of(name)).unwrap_or(None);
-        Ok(found.filter(|oid| *oid != 0).map_or(Value::Null, Value::Oid))
+        Ok(found
+            .filter(|oid| *oid != 0)
+            .map_or(Value::Null, Value::Oid))
     }
     let mut function = |scalar| add(registry, scalar);
     let ty = SqlType::Regclass;
-    function(row_function("to_regclass", &[Text], ty, strict, |call, arguments| {
-        find(call, &SqlType::Regclass, &arguments[0])
-    }));
-    function(row_function("to_regtype", &[Text], SqlType::Regtype, strict, |call, arguments| {
-        find(call, &SqlType::Regtype, &arguments[0])
-    }));
+    function(row_function(
+        "to_regclass",
+        &[Text],
+        ty,
+        strict,
+        |call, arguments| find(call, &SqlType::Regclass, &arguments[0]),
+    ));
+    function(row_function(
+        "to_regtype",
+        &[Text],
+        SqlType::Regtype,
+        strict,
+        |call, arguments| find(call, &SqlType::Regtype, &arguments[0]),
+    ));
     let ty = SqlType::Regnamespace;
-    function(row_function("to_regnamespace", &[Text], ty, strict, |call, arguments| {
-        find(call, &SqlType::Regnamespace, &arguments[0])
-    }));
-    function(row_function("to_regrole", &[Text], SqlType::Regrole, strict, |call, arguments| {
-        find(call, &SqlType::Regrole, &arguments[0])
-    }));
-    function(row_function("to_regproc", &[Text], SqlType::Regproc, strict, |call, arguments| {
-        find(call, &SqlType::Regproc, &arguments[0])
-    }));
-    function(row_function("pg_encoding_to_char", &[Integer], Name, strict, |_, arguments| {
-        let is_utf8 = arguments[0].as_i64() == Some(i64::from(server::UTF8));
-        Ok(text(if is_utf8 { "UTF8" } else { "" }))
-    }));
-    function(row_function("pg_char_to_encoding", &[Name], Integer, strict, |_, arguments| {
-        let name = str_of(&arguments[0]).to_ascii_lowercase().replace('-', "");
-        Ok(Value::Integer(if name == "utf8" || name == "unicode" { server::UTF8 } else { -1 }))
-    }));
-    function(row_function("txid_current", &[], BigInt, strict, |call, _| {
-        Ok(super::rows::int8(call.statement.txn.id().0))
-    }));
+    function(row_function(
+        "to_regnamespace",
+        &[Text],
+        ty,
+        strict,
+        |call, arguments| find(call, &SqlType::Regnamespace, &arguments[0]),
+    ));
+    function(row_function(
+        "to_regrole",
+        &[Text],
+        SqlType::Regrole,
+        strict,
+        |call, arguments| find(call, &SqlType::Regrole, &arguments[0]),
+    ));
+    function(row_function(
+        "to_regproc",
+        &[Text],
+        SqlType::Regproc,
+        strict,
+        |call, arguments| find(call, &SqlType::Regproc, &arguments[0]),
+    ));
+    function(row_function(
+        "pg_encoding_to_char",
+        &[Integer],
+        Name,
+        strict,
+        |_, arguments| {
+            let is_utf8 = arguments[0].as_i64() == Some(i64::from(server::UTF8));
+            Ok(text(if is_utf8 { "UTF8" } else { "" }))
+        },
+    ));
+    function(row_function(
+        "pg_char_to_encoding",
+        &[Name],
+        Integer,
+        strict,
+        |_, arguments| {
+            let name = str_of(&arguments[0]).to_ascii_lowercase().replace('-', "");
+            Ok(Value::Integer(if name == "utf8" || name == "unicode" {
+                server::UTF8
+            } else {
+                -1
+            }))
+        },
+    ));
+    function(row_function(
+        "txid_current",
+        &[],
+        BigInt,
+        strict,
+        |call, _| Ok(super::rows::int8(call.statement.txn.id().0)),
+    ));
     let names_array = Name.array_of();
-    function(row_function("current_schemas", &[Boolean], names_array, strict, |call, arguments| {
-        let session = &call.statement.session;
-        let with_implicit = matches!(arguments[0], Value::Boolean(true));
-        let path = names::effective_path(session).into_iter().enumerate().filter(|(at, name)| {
-            let is_implicit = *at == 0
-                && *name == "pg_catalog"
-                && !session.search_path.iter().any(|schema| schema == "pg_catalog");
-            (with_implicit || !is_implicit) && session.catalog.has_schema(name)
-        });
-        Ok(array(Name, path.map(|(_, name)| text(name))))
-    }));
+    function(row_function(
+        "current_schemas",
+        &[Boolean],
+        names_array,
+        strict,
+        |call, arguments| {
+            let session = &call.statement.session;
+            let with_implicit = matches!(arguments[0], Value::Boolean(true));
+            let path = names::effective_path(session)
+                .into_iter()
+                .enumerate()
+                .filter(|(at, name)| {
+                    let is_implicit = *at == 0
+                        && *name == "pg_catalog"
+                        && !session
+                            .search_path
+                            .iter()
+                            .any(|schema| schema == "pg_catalog");
+                    (with_implicit || !is_implicit) && session.catalog.has_schema(name)
+                });
+            Ok(array(Name, path.map(|(_, name)| text(name))))
+        },
+    ));
 }
 
 fn register_sizes(registry: &mut FunctionRegistry) {
     use SqlType::{BigInt, Name, Numeric, Oid, Regclass, Text};
     let strict = Strictness::Strict;
     let mut function = |scalar| add(registry, scalar);
-    for name in ["pg_relation_size", "pg_table_size", "pg_total_relation_size", "pg_indexes_size"] {
+    for name in [
+        "pg_relation_size",
+        "pg_table_size",
+        "pg_total_relation_size",
+        "pg_indexes_size",
+    ] {
         let size = match name {
             "pg_indexes_size" => index_bytes as RowFunction,
             "pg_total_relation_size" => total_bytes,
@@ -406,34 +605,64 @@ fn register_sizes(registry: &mut FunctionRegistry) {
         };
         function(row_function(name, &[Regclass], BigInt, strict, size));
     }
-    function(row_function("pg_relation_size", &[Regclass, Text], BigInt, strict, table_bytes));
+    function(row_function(
+        "pg_relation_size",
+        &[Regclass, Text],
+        BigInt,
+        strict,
+        table_bytes,
+    ));
     for (name, function_of) in [
         ("pg_cancel_backend", cancel_backend as RowFunction),
         ("pg_terminate_backend", terminate_backend as RowFunction),
     ] {
-        function(row_function(name, &[SqlType::Integer], SqlType::Boolean, strict, function_of));
+        function(row_function(
+            name,
+            &[SqlType::Integer],
+            SqlType::Boolean,
+            strict,
+            function_of,
+        ));
     }
     for argument in [Name, Oid] {
-        function(row_function("pg_database_size", &[argument], BigInt, strict, |call, _| {
-            let found = call.executor.transactions().store().statistics();
-            Ok(super::rows::int8(found.base_bytes + found.log_bytes + found.runs_bytes))
-        }));
+        function(row_function(
+            "pg_database_size",
+            &[argument],
+            BigInt,
+            strict,
+            |call, _| {
+                let found = call.executor.transactions().store().statistics();
+                Ok(super::rows::int8(
+                    found.base_bytes + found.log_bytes + found.runs_bytes,
+                ))
+            },
+        ));
     }
-    function(row_function("pg_size_pretty", &[BigInt], Text, strict, |_, arguments| {
-        Ok(text(pretty_size(int8_of(&arguments[0]))))
-    }));
-    function(row_function("pg_size_pretty", &[Numeric(None)], Text, strict, |_, arguments| {
-        let bytes: i64 = match &arguments[0] {
-            Value::Numeric(number) => number
-                .to_string()
-                .split('.')
-                .next()
-                .and_then(|whole| whole.parse().ok())
-                .unwrap_or(i64::MAX),
-            other => int8_of(other),
-        };
-        Ok(text(pretty_size(bytes)))
-    }));
+    function(row_function(
+        "pg_size_pretty",
+        &[BigInt],
+        Text,
+        strict,
+        |_, arguments| Ok(text(pretty_size(int8_of(&arguments[0])))),
+    ));
+    function(row_function(
+        "pg_size_pretty",
+        &[Numeric(None)],
+        Text,
+        strict,
+        |_, arguments| {
+            let bytes: i64 = match &arguments[0] {
+                Value::Numeric(number) => number
+                    .to_string()
+                    .split('.')
+                    .next()
+                    .and_then(|whole| whole.parse().ok())
+                    .unwrap_or(i64::MAX),
+                other => int8_of(other),
+            };
+            Ok(text(pretty_size(bytes)))
+        },
+    ));
 }
 
 fn cancel_backend(call: &Call<'_>, arguments: &[Value]) -> Result<Value, Report> {
@@ -445,10 +674,16 @@ fn terminate_backend(call: &Call<'_>, arguments: &[Value]) -> Result<Value, Repo
 }
 
 fn signal(call: &Call<'_>, arguments: &[Value], terminate: bool) -> Result<Value, Report> {
-    let Value::Integer(process_id) = arguments[0] else { return Ok(Value::Null) };
+    let Value::Integer(process_id) = arguments[0] else {
+        return Ok(Value::Null);
+    };
     let session = &call.statement.session;
     match session.state.server.get() {
-        Some(server) => Ok(Value::Boolean(server.signal(process_id, &session.user, terminate)?)),
+        Some(server) => Ok(Value::Boolean(server.signal(
+            process_id,
+            &session.user,
+            terminate,
+        )?)),
         None => Ok(Value::Boolean(false)),
     }
 }
@@ -456,7 +691,11 @@ fn signal(call: &Call<'_>, arguments: &[Value], terminate: bool) -> Result<Value
 /// Estimated bytes of a relation: what ANALYZE found, or nothing.
 fn table_bytes(call: &Call<'_>, arguments: &[Value]) -> Result<Value, Report> {
     let id = RelationId(oid_of(&arguments[0]));
-    let bytes = call.executor.catalog().statistics(id).map_or(0, |found| found.bytes);
+    let bytes = call
+        .executor
+        .catalog()
+        .statistics(id)
+        .map_or(0, |found| found.bytes);
     Ok(super::rows::int8(bytes))
 }
 
@@ -474,7 +713,9 @@ fn index_bytes(call: &Call<'_>, arguments: &[Value]) -> Result<Value, Report> {
 
 fn total_bytes(call: &Call<'_>, arguments: &[Value]) -> Result<Value, Report> {
     let of = |size: RowFunction| size(call, arguments).map(|value| int8_of(&value));
-    Ok(Value::BigInt(of(table_bytes)?.saturating_add(of(index_bytes)?)))
+    Ok(Value::BigInt(
+        of(table_bytes)?.saturating_add(of(index_bytes)?),
+    ))
 }
 
 /// PostgreSQL's `pg_size_pretty`: 10,239 of a unit is still written in that unit.
@@ -523,7 +764,10 @@ fn register_privileges(registry: &mut FunctionRegistry) {
         for object in [Text, Oid] {
             let arguments = [object, column.clone(), Text];
             let name = "has_column_privilege";
-            add(registry, row_function(name, &arguments, Boolean, strict, yes));
+            add(
+                registry,
+                row_function(name, &arguments, Boolean, strict, yes),
+            );
         }
     }
 }
@@ -551,9 +795,9 @@ fn register_sets(registry: &mut FunctionRegistry) {
                 Value::Array(array) => array.elements.clone(),
                 _ => Vec::new(),
             };
-            Ok(Box::new(elements.into_iter().enumerate().map(|(at, value)| {
-                Ok(vec![value, super::rows::int4(at + 1)])
-            })))
+            Ok(Box::new(elements.into_iter().enumerate().map(
+                |(at, value)| Ok(vec![value, super::rows::int4(at + 1)]),
+            )))
         }),
     });
     registry.set_returning(SetOverload {

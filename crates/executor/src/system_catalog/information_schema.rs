@@ -77,7 +77,15 @@ fn tables(_: &Executor, context: &StatementContext) -> Made {
         ]);
     };
     for table in super::layout::tables() {
-        add(table.schema, table.name, if table.kind == "r" { "BASE TABLE" } else { "VIEW" });
+        add(
+            table.schema,
+            table.name,
+            if table.kind == "r" {
+                "BASE TABLE"
+            } else {
+                "VIEW"
+            },
+        );
     }
     for relation in context.session.catalog.relations() {
         match relation {
@@ -151,7 +159,15 @@ fn columns(_: &Executor, context: &StatementContext) -> Made {
     let mut rows = Rows::new("information_schema", "columns")?;
     for table in super::layout::tables() {
         for (at, (name, ty)) in table.columns.iter().enumerate() {
-            add_column(&mut rows, context, (table.schema, table.name), at + 1, name, ty, None);
+            add_column(
+                &mut rows,
+                context,
+                (table.schema, table.name),
+                at + 1,
+                name,
+                ty,
+                None,
+            );
         }
     }
     for relation in context.session.catalog.relations() {
@@ -160,7 +176,15 @@ fn columns(_: &Executor, context: &StatementContext) -> Made {
                 for (at, column) in table.columns.iter().enumerate() {
                     let of = (table.schema.as_str(), table.name.as_str());
                     let ty = &column.sql_type;
-                    add_column(&mut rows, context, of, at + 1, &column.name, ty, Some(column));
+                    add_column(
+                        &mut rows,
+                        context,
+                        of,
+                        at + 1,
+                        &column.name,
+                        ty,
+                        Some(column),
+                    );
                 }
             }
             Relation::View(view) => {
@@ -190,7 +214,9 @@ fn add_column(
     let identity = column.and_then(|column| column.identity);
     let sequence = identity.and_then(|identity| catalog.sequence(identity.sequence));
     let option = |get: fn(&tessera_catalog::SequenceOptions) -> i64| {
-        sequence.map_or(Value::Null, |sequence| text(get(&sequence.options).to_string()))
+        sequence.map_or(Value::Null, |sequence| {
+            text(get(&sequence.options).to_string())
+        })
     };
     let generated = column.and_then(|column| column.generated.as_deref());
     rows.add([
@@ -199,8 +225,14 @@ fn add_column(
         ("table_name", text(table)),
         ("column_name", text(name)),
         ("ordinal_position", int4(position)),
-        ("column_default", opt_text(column.and_then(|column| column.default.as_deref()))),
-        ("is_nullable", yes_or_no(!column.is_some_and(|column| column.not_null))),
+        (
+            "column_default",
+            opt_text(column.and_then(|column| column.default.as_deref())),
+        ),
+        (
+            "is_nullable",
+            yes_or_no(!column.is_some_and(|column| column.not_null)),
+        ),
         ("data_type", text(facts.data_type)),
         ("character_maximum_length", facts.character_maximum),
         ("character_octet_length", facts.character_octets),
@@ -217,15 +249,29 @@ fn add_column(
         (
             "identity_generation",
             identity.map_or(Value::Null, |identity| {
-                text(if identity.always { "ALWAYS" } else { "BY DEFAULT" })
+                text(if identity.always {
+                    "ALWAYS"
+                } else {
+                    "BY DEFAULT"
+                })
             }),
         ),
         ("identity_start", option(|options| options.start)),
         ("identity_increment", option(|options| options.increment)),
         ("identity_maximum", option(|options| options.max)),
         ("identity_minimum", option(|options| options.min)),
-        ("identity_cycle", yes_or_no(sequence.is_some_and(|sequence| sequence.options.cycle))),
-        ("is_generated", text(if generated.is_some() { "ALWAYS" } else { "NEVER" })),
+        (
+            "identity_cycle",
+            yes_or_no(sequence.is_some_and(|sequence| sequence.options.cycle)),
+        ),
+        (
+            "is_generated",
+            text(if generated.is_some() {
+                "ALWAYS"
+            } else {
+                "NEVER"
+            }),
+        ),
         ("generation_expression", opt_text(generated)),
         ("is_updatable", yes_or_no(column.is_some())),
     ]);
@@ -239,7 +285,10 @@ fn views(_: &Executor, context: &StatementContext) -> Made {
             ("table_catalog", database(context)),
             ("table_schema", text(view.schema.as_str())),
             ("table_name", text(view.name.as_str())),
-            ("view_definition", opt_text(super::text::view(catalog, view.id))),
+            (
+                "view_definition",
+                opt_text(super::text::view(catalog, view.id)),
+            ),
             ("check_option", text("NONE")),
             ("is_updatable", yes_or_no(false)),
             ("is_insertable_into", yes_or_no(false)),
@@ -264,7 +313,10 @@ fn sequences(_: &Executor, context: &StatementContext) -> Made {
             ("sequence_schema", text(sequence.schema.as_str())),
             ("sequence_name", text(sequence.name.as_str())),
             ("data_type", text(options.sql_type.name())),
-            ("numeric_precision", int4(options.sql_type.size() as usize * 8)),
+            (
+                "numeric_precision",
+                int4(options.sql_type.size() as usize * 8),
+            ),
             ("numeric_precision_radix", int4(2)),
             ("numeric_scale", int4(0)),
             ("start_value", text(options.start.to_string())),
@@ -279,11 +331,16 @@ fn sequences(_: &Executor, context: &StatementContext) -> Made {
 
 /// Key constraints of all tables, with their names.
 fn keys(context: &StatementContext) -> impl Iterator<Item = (&TableDef, &IndexDef, &str)> {
-    context.session.catalog.tables().into_iter().flat_map(|table| {
-        table.indexes.iter().filter_map(move |index| {
-            Some((table.as_ref(), index.as_ref(), index.constraint_name()?))
+    context
+        .session
+        .catalog
+        .tables()
+        .into_iter()
+        .flat_map(|table| {
+            table.indexes.iter().filter_map(move |index| {
+                Some((table.as_ref(), index.as_ref(), index.constraint_name()?))
+            })
         })
-    })
 }
 
 fn table_constraints(_: &Executor, context: &StatementContext) -> Made {
@@ -315,7 +372,12 @@ fn table_constraints(_: &Executor, context: &StatementContext) -> Made {
             add(table, &check.name, "CHECK", Value::Null);
         }
         for column in table.columns.iter().filter(|column| column.not_null) {
-            add(table, &not_null_name(context, table, column), "CHECK", Value::Null);
+            add(
+                table,
+                &not_null_name(context, table, column),
+                "CHECK",
+                Value::Null,
+            );
         }
     }
     Ok(rows.finish())
@@ -423,7 +485,9 @@ fn element_types(_: &Executor, context: &StatementContext) -> Made {
     let mut rows = Rows::new("information_schema", "element_types")?;
     for table in context.session.catalog.tables() {
         for (at, column) in table.columns.iter().enumerate() {
-            let Some(element) = column.sql_type.element() else { continue };
+            let Some(element) = column.sql_type.element() else {
+                continue;
+            };
             rows.add([
                 ("object_catalog", database(context)),
                 ("object_schema", text(table.schema.as_str())),
@@ -454,8 +518,15 @@ fn character_sets(_: &Executor, context: &StatementContext) -> Made {
     Ok(rows.finish())
 }
 
-const PRIVILEGES: [&str; 7] =
-    ["INSERT", "SELECT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"];
+const PRIVILEGES: [&str; 7] = [
+    "INSERT",
+    "SELECT",
+    "UPDATE",
+    "DELETE",
+    "TRUNCATE",
+    "REFERENCES",
+    "TRIGGER",
+];
 
 fn table_privileges(_: &Executor, context: &StatementContext) -> Made {
     privileges(context, "table_privileges")
@@ -494,7 +565,11 @@ fn view_table_usage(_: &Executor, context: &StatementContext) -> Made {
     let mut rows = Rows::new("information_schema", "view_table_usage")?;
     let catalog = &context.session.catalog;
     for view in catalog.views() {
-        for below in view.depends_on.iter().filter_map(|id| catalog.relation_by_id(*id)) {
+        for below in view
+            .depends_on
+            .iter()
+            .filter_map(|id| catalog.relation_by_id(*id))
+        {
             rows.add([
                 ("view_catalog", database(context)),
                 ("view_schema", text(view.schema.as_str())),
@@ -513,8 +588,12 @@ fn view_column_usage(_: &Executor, context: &StatementContext) -> Made {
     let catalog = &context.session.catalog;
     for view in catalog.views() {
         for (table, column) in &view.depends_on_columns {
-            let Some(table) = catalog.table(*table) else { continue };
-            let Some(column) = table.column_by_id(*column) else { continue };
+            let Some(table) = catalog.table(*table) else {
+                continue;
+            };
+            let Some(column) = table.column_by_id(*column) else {
+                continue;
+            };
             rows.add([
                 ("view_catalog", database(context)),
                 ("view_schema", text(view.schema.as_str())),
@@ -532,9 +611,10 @@ fn view_column_usage(_: &Executor, context: &StatementContext) -> Made {
 fn sql_implementation_info(_: &Executor, _: &StatementContext) -> Made {
     let mut rows = Rows::new("information_schema", "sql_implementation_info")?;
     let version = env!("CARGO_PKG_VERSION");
-    for (id, name, value) in
-        [("17", "DBMS NAME", "Tessera"), ("18", "DBMS VERSION", version)]
-    {
+    for (id, name, value) in [
+        ("17", "DBMS NAME", "Tessera"),
+        ("18", "DBMS VERSION", version),
+    ] {
         rows.add([
             ("implementation_info_id", text(id)),
             ("implementation_info_name", text(name)),

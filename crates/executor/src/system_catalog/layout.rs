@@ -27,7 +27,11 @@ pub(super) const PG_CATALOG_OID: u32 = 11;
 pub(super) const TESSERA_SCHEMA_OID: u32 = 13_900;
 
 static LAYOUTS: LazyLock<Vec<Layout>> = LazyLock::new(|| {
-    include_str!("data/columns.txt").lines().filter(|line| !line.is_empty()).map(parse).collect()
+    include_str!("data/columns.txt")
+        .lines()
+        .filter(|line| !line.is_empty())
+        .map(parse)
+        .collect()
 });
 
 /// All system tables.
@@ -37,7 +41,9 @@ pub(super) fn tables() -> &'static [Layout] {
 
 /// The one of that name.
 pub(super) fn table(schema: &str, name: &str) -> Option<&'static Layout> {
-    tables().iter().find(|table| table.schema == schema && table.name == name)
+    tables()
+        .iter()
+        .find(|table| table.schema == schema && table.name == name)
 }
 
 /// The one of that oid.
@@ -69,7 +75,13 @@ fn parse(line: &'static str) -> Layout {
         })
         .collect();
     let id = RelationId(id.parse().expect("an oid"));
-    Layout { schema, name, id, kind, columns }
+    Layout {
+        schema,
+        name,
+        id,
+        kind,
+        columns,
+    }
 }
 
 fn sql_type(name: &str) -> SqlType {

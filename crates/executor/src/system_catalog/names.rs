@@ -83,8 +83,9 @@ pub(crate) fn find(
     let catalog = &session.catalog;
     Ok(match ty {
         SqlType::Regclass => relation(session, schema, name).map(|id| id.0),
-        SqlType::Regnamespace => layout::schema_oid(name)
-            .or_else(|| catalog.schema(name).map(|schema| schema.oid)),
+        SqlType::Regnamespace => {
+            layout::schema_oid(name).or_else(|| catalog.schema(name).map(|schema| schema.oid))
+        }
         SqlType::Regrole => catalog.user(name).map(|user| user.oid),
         SqlType::Regproc => procedures::oid_of_name(registry, name),
         _ => None,
@@ -110,7 +111,10 @@ pub(crate) fn input(
             codes::UNDEFINED_FUNCTION,
             format!("function \"{shown}\" does not exist"),
         ),
-        _ => Report::error(codes::UNDEFINED_OBJECT, format!("type \"{shown}\" does not exist")),
+        _ => Report::error(
+            codes::UNDEFINED_OBJECT,
+            format!("type \"{shown}\" does not exist"),
+        ),
     })
 }
 
@@ -131,10 +135,12 @@ pub(crate) fn output(
     let named = match ty {
         SqlType::Regclass => relation_name(session, RelationId(oid)),
         SqlType::Regtype => SqlType::from_oid(oid, -1).map(|ty| ty.name()),
-        SqlType::Regnamespace => schema_name(catalog, oid).map(|name| quote_name(&name).into_owned()),
-        SqlType::Regrole => {
-            catalog.user_by_oid(oid).map(|user| quote_name(&user.name).into_owned())
+        SqlType::Regnamespace => {
+            schema_name(catalog, oid).map(|name| quote_name(&name).into_owned())
         }
+        SqlType::Regrole => catalog
+            .user_by_oid(oid)
+            .map(|user| quote_name(&user.name).into_owned()),
         SqlType::Regproc => procedures::name_of_oid(registry, oid),
         _ => None,
     };
@@ -162,7 +168,10 @@ impl OidNames {
 
     /// For any type.
     pub fn new(executor: &Executor, session: &Arc<SessionContext>) -> OidNames {
-        OidNames { session: Arc::clone(session), executor: executor.clone() }
+        OidNames {
+            session: Arc::clone(session),
+            executor: executor.clone(),
+        }
     }
 
     /// The oid that a name or a number stands for.
@@ -196,9 +205,9 @@ pub(crate) fn cast(
         ValueRef::Text(text) if is_name(to) => {
             input(session, registry, to, text).map(|oid| Some(Value::Oid(oid)))
         }
-        ValueRef::Oid(oid) if is_name(from) && to.is_character() => {
-            Ok(Some(Value::Text(output(session, registry, from, *oid).into())))
-        }
+        ValueRef::Oid(oid) if is_name(from) && to.is_character() => Ok(Some(Value::Text(
+            output(session, registry, from, *oid).into(),
+        ))),
         _ => Ok(None),
     }
 }
@@ -212,7 +221,12 @@ pub(super) fn relation(
     let in_schema = |schema: &str| {
         layout::table(schema, name)
             .map(|table| table.id)
-            .or_else(|| session.catalog.relation(schema, name).map(|relation| relation.id()))
+            .or_else(|| {
+                session
+                    .catalog
+                    .relation(schema, name)
+                    .map(|relation| relation.id())
+            })
     };
     match schema {
         Some(schema) => in_schema(schema),
@@ -223,7 +237,11 @@ pub(super) fn relation(
 /// The search path with `pg_catalog` in front, unless it is named somewhere.
 pub(super) fn effective_path(session: &SessionContext) -> Vec<&str> {
     let mut path = Vec::with_capacity(session.search_path.len() + 1);
-    if !session.search_path.iter().any(|schema| schema == "pg_catalog") {
+    if !session
+        .search_path
+        .iter()
+        .any(|schema| schema == "pg_catalog")
+    {
         path.push("pg_catalog");
     }
     path.extend(session.search_path.iter().map(String::as_str));
@@ -269,7 +287,10 @@ pub(super) fn schema_name(catalog: &CatalogState, oid: u32) -> Option<String> {
         .find(|name| layout::schema_oid(name) == Some(oid))
         .map(str::to_owned)
         .or_else(|| {
-            catalog.schemas().find(|schema| schema.oid == oid).map(|schema| schema.name.clone())
+            catalog
+                .schemas()
+                .find(|schema| schema.oid == oid)
+                .map(|schema| schema.name.clone())
         })
 }
 
@@ -290,5 +311,9 @@ pub(super) fn user_name(catalog: &CatalogState, oid: u32) -> String {
 
 /// A relation's name as it must be written in SQL text of a definition.
 pub(super) fn qualified(relation: &Relation) -> String {
-    format!("{}.{}", quote_name(relation.schema()), quote_name(relation.name()))
+    format!(
+        "{}.{}",
+        quote_name(relation.schema()),
+        quote_name(relation.name())
+    )
 }

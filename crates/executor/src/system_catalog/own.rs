@@ -23,7 +23,9 @@ pub(super) fn rows_of(name: &str) -> Option<MakeRows> {
 fn locks(executor: &Executor, _: &StatementContext) -> Made {
     let mut rows = Rows::new("tessera", "locks")?;
     for lock in executor.transactions().locks().snapshot() {
-        let waited = lock.waited.map_or(Value::Null, |waited| int8(waited.as_millis() as u64));
+        let waited = lock
+            .waited
+            .map_or(Value::Null, |waited| int8(waited.as_millis() as u64));
         let blockers = lock.blocked_by.iter().map(|txn| int8(txn.0));
         let kind = match lock.resource {
             Resource::Database => "database".to_owned(),
@@ -34,7 +36,10 @@ fn locks(executor: &Executor, _: &StatementContext) -> Made {
         rows.add([
             ("transaction", int8(lock.txn.0)),
             ("resource", text(kind)),
-            ("relation", lock.resource.relation().map_or(Value::Null, |id| oid(id.0))),
+            (
+                "relation",
+                lock.resource.relation().map_or(Value::Null, |id| oid(id.0)),
+            ),
             ("mode", text(lock.mode.name())),
             ("granted", flag(lock.granted)),
             ("waited_ms", waited),
@@ -53,7 +58,10 @@ fn transactions(executor: &Executor, _: &StatementContext) -> Made {
             ("isolation", text(txn.isolation.as_str())),
             ("read_only", flag(txn.read_only)),
             ("started", Value::TimestampTz(txn.started_at)),
-            ("snapshot", txn.snapshot.map_or(Value::Null, |version| int8(version.0))),
+            (
+                "snapshot",
+                txn.snapshot.map_or(Value::Null, |version| int8(version.0)),
+            ),
             ("statement", opt_text(txn.statement.as_deref())),
             ("locks", int8(txn.locks as u64)),
             ("write_bytes", int8(txn.write_bytes as u64)),
@@ -74,7 +82,10 @@ fn tables(executor: &Executor, context: &StatementContext) -> Made {
             ("table_name", text(table.name.as_str())),
             ("storage", int8(u64::from(table.storage.0))),
             ("definition_version", int8(table.version.0)),
-            ("estimated_rows", estimate.map_or(Value::Null, Value::Double)),
+            (
+                "estimated_rows",
+                estimate.map_or(Value::Null, Value::Double),
+            ),
             ("indexes", int4(table.indexes.len())),
         ]);
     }

@@ -47,7 +47,11 @@ fn with_names<T>(registry: &FunctionRegistry, look: impl Fn(&[String]) -> T) -> 
             return look(&names);
         }
     }
-    let all = registry.describe_all().into_iter().map(|function| function.name).collect();
+    let all = registry
+        .describe_all()
+        .into_iter()
+        .map(|function| function.name)
+        .collect();
     let mut names = NAMES.write();
     *names = all;
     look(&names)
@@ -59,7 +63,10 @@ pub(super) fn oid_of_name(registry: &FunctionRegistry, name: &str) -> Option<u32
         return Some(*number);
     }
     with_names(registry, |names| {
-        names.iter().position(|known| known == name).map(|at| FIRST_OID + at as u32)
+        names
+            .iter()
+            .position(|known| known == name)
+            .map(|at| FIRST_OID + at as u32)
     })
 }
 
@@ -83,7 +90,11 @@ pub(super) fn arguments_text(function: &FunctionDescription) -> String {
     let last = function.arguments.len().saturating_sub(1);
     let names = function.arguments.iter().enumerate().map(|(at, argument)| {
         let name = argument_name(argument);
-        if function.variadic && at == last { format!("VARIADIC {name}") } else { name }
+        if function.variadic && at == last {
+            format!("VARIADIC {name}")
+        } else {
+            name
+        }
     });
     names.collect::<Vec<_>>().join(", ")
 }
@@ -95,7 +106,11 @@ pub(super) fn result_text(function: &FunctionDescription) -> String {
         Returns::Array => "anyarray".to_owned(),
         Returns::Element | Returns::Computed(_) | Returns::Field(_) => "anyelement".to_owned(),
     };
-    if function.returns_set { format!("SETOF {name}") } else { name }
+    if function.returns_set {
+        format!("SETOF {name}")
+    } else {
+        name
+    }
 }
 
 fn argument_name(argument: &Argument) -> String {
@@ -130,8 +145,15 @@ fn pg_proc(executor: &Executor, _: &StatementContext) -> Result<Vec<Vec<Value>>,
             Volatility::Stable => "s",
             Volatility::Volatile => "v",
         };
-        let arguments = function.arguments.iter().map(|argument| oid(argument_oid(argument)));
-        let variadic = function.arguments.last().filter(|_| function.variadic).map_or(0, argument_oid);
+        let arguments = function
+            .arguments
+            .iter()
+            .map(|argument| oid(argument_oid(argument)));
+        let variadic = function
+            .arguments
+            .last()
+            .filter(|_| function.variadic)
+            .map_or(0, argument_oid);
         rows.add([
             ("oid", oid(FIRST_OID + at as u32)),
             ("proname", text(function.name.as_str())),
@@ -139,7 +161,10 @@ fn pg_proc(executor: &Executor, _: &StatementContext) -> Result<Vec<Vec<Value>>,
             ("proowner", oid(tessera_catalog::BOOTSTRAP_USER_OID)),
             ("prolang", oid(INTERNAL_LANGUAGE)),
             ("procost", Value::Real(1.0)),
-            ("prorows", Value::Real(if function.returns_set { 1_000.0 } else { 0.0 })),
+            (
+                "prorows",
+                Value::Real(if function.returns_set { 1_000.0 } else { 0.0 }),
+            ),
             ("provariadic", oid(variadic)),
             ("prosupport", oid(0)),
             ("prokind", text(function.kind.to_string())),

@@ -77,7 +77,11 @@ impl Class<'_> {
     fn add(&self, rows: &mut Rows) {
         let has_storage = matches!(self.kind, "r" | "i" | "S");
         #[expect(clippy::cast_possible_truncation, reason = "an estimate")]
-        let pages = if self.kind == "S" { 1 } else { (self.tuples.max(0.0) / 100.0).ceil() as i32 };
+        let pages = if self.kind == "S" {
+            1
+        } else {
+            (self.tuples.max(0.0) / 100.0).ceil() as i32
+        };
         rows.add([
             ("oid", oid(self.id.0)),
             ("relname", text(self.name)),
@@ -104,7 +108,10 @@ impl Class<'_> {
             ("relrowsecurity", flag(false)),
             ("relforcerowsecurity", flag(false)),
             ("relispopulated", flag(true)),
-            ("relreplident", text(if self.kind == "r" { "d" } else { "n" })),
+            (
+                "relreplident",
+                text(if self.kind == "r" { "d" } else { "n" }),
+            ),
             ("relispartition", flag(false)),
             ("relrewrite", oid(0)),
             ("relfrozenxid", oid(0)),
@@ -134,16 +141,22 @@ fn pg_class(executor: &Executor, context: &StatementContext) -> Made {
     }
     for relation in catalog.relations() {
         #[expect(clippy::cast_possible_truncation, reason = "an estimate")]
-        let estimate = |id| executor.catalog().row_estimate(id).map_or(-1.0, |rows| rows as f32);
+        let estimate = |id| {
+            executor
+                .catalog()
+                .row_estimate(id)
+                .map_or(-1.0, |rows| rows as f32)
+        };
         let (kind, access_method, tuples, columns) = match relation {
-            Relation::Table(table) => {
-                ("r", HEAP, estimate(table.id), usize::from(table.next_column - 1))
-            }
+            Relation::Table(table) => (
+                "r",
+                HEAP,
+                estimate(table.id),
+                usize::from(table.next_column - 1),
+            ),
             Relation::View(view) => ("v", 0, -1.0, view.columns.len()),
             Relation::Sequence(_) => ("S", 0, 1.0, SEQUENCE_COLUMNS.len()),
-            Relation::Index(table, index) => {
-                ("i", BTREE, estimate(table.id), index.columns.len())
-            }
+            Relation::Index(table, index) => ("i", BTREE, estimate(table.id), index.columns.len()),
         };
         let (checks, has_index) = match relation {
             Relation::Table(table) => (table.checks.len(), !table.indexes.is_empty()),
@@ -200,16 +213,25 @@ impl Attribute<'_> {
             ("attstattarget", Value::Integer(-1)),
             ("attlen", Value::SmallInt(self.ty.size())),
             ("attnum", int2(self.number)),
-            ("attndims", Value::Integer(i32::from(matches!(self.ty, SqlType::Array(_))))),
+            (
+                "attndims",
+                Value::Integer(i32::from(matches!(self.ty, SqlType::Array(_)))),
+            ),
             ("attcacheoff", Value::Integer(-1)),
             ("atttypmod", Value::Integer(self.ty.typmod())),
             ("attbyval", flag(shape.by_value)),
             ("attalign", text(shape.align)),
             ("attstorage", text(shape.storage)),
             ("attcompression", text("")),
-            ("attnotnull", flag(self.column.is_some_and(|column| column.not_null))),
+            (
+                "attnotnull",
+                flag(self.column.is_some_and(|column| column.not_null)),
+            ),
             ("atthasdef", flag(has_default)),
-            ("atthasmissing", flag(self.column.is_some_and(|column| column.missing.is_some()))),
+            (
+                "atthasmissing",
+                flag(self.column.is_some_and(|column| column.missing.is_some())),
+            ),
             ("attidentity", text(identity)),
             ("attgenerated", text(if generated { "s" } else { "" })),
             ("attisdropped", flag(false)),
@@ -223,7 +245,14 @@ impl Attribute<'_> {
 fn pg_attribute(_: &Executor, context: &StatementContext) -> Made {
     let mut rows = Rows::new("pg_catalog", "pg_attribute")?;
     let mut add = |relation, number, name: &str, ty: &SqlType, column| {
-        Attribute { relation, number, name, ty, column }.add(&mut rows);
+        Attribute {
+            relation,
+            number,
+            name,
+            ty,
+            column,
+        }
+        .add(&mut rows);
     };
     for table in layout::tables() {
         for (at, (name, ty)) in table.columns.iter().enumerate() {
@@ -235,7 +264,13 @@ fn pg_attribute(_: &Executor, context: &StatementContext) -> Made {
             Relation::Table(table) => {
                 for column in &table.columns {
                     let number = usize::from(column.id);
-                    add(table.id, number, &column.name, &column.sql_type, Some(column));
+                    add(
+                        table.id,
+                        number,
+                        &column.name,
+                        &column.sql_type,
+                        Some(column),
+                    );
                 }
             }
             Relation::View(view) => {
@@ -269,7 +304,9 @@ fn pg_attrdef(_: &Executor, context: &StatementContext) -> Made {
     let mut rows = Rows::new("pg_catalog", "pg_attrdef")?;
     for table in context.session.catalog.tables() {
         for column in &table.columns {
-            let Some(sql) = column.generated.as_ref().or(column.default.as_ref()) else { continue };
+            let Some(sql) = column.generated.as_ref().or(column.default.as_ref()) else {
+                continue;
+            };
             rows.add([
                 ("oid", oid(default_oid(table, column))),
                 ("adrelid", oid(table.id.0)),
@@ -293,16 +330,21 @@ fn pg_index(_: &Executor, context: &StatementContext) -> Made {
 
 fn add_index(rows: &mut Rows, table: &TableDef, index: &IndexDef) {
     let column = |number: u16| table.column_by_id(number);
-    let numbers = index.columns.iter().map(|key| int2(usize::from(key.column)));
-    let collations = index.columns.iter().map(|key| {
-        oid(column(key.column).map_or(0, |column| collation_of(&column.sql_type)))
-    });
+    let numbers = index
+        .columns
+        .iter()
+        .map(|key| int2(usize::from(key.column)));
+    let collations = index
+        .columns
+        .iter()
+        .map(|key| oid(column(key.column).map_or(0, |column| collation_of(&column.sql_type))));
     let classes = index.columns.iter().map(|key| {
         oid(column(key.column).map_or(0, |column| super::types::operator_class(&column.sql_type)))
     });
-    let options = index.columns.iter().map(|key| {
-        Value::SmallInt(i16::from(key.descending) | (i16::from(key.nulls_first) << 1))
-    });
+    let options = index
+        .columns
+        .iter()
+        .map(|key| Value::SmallInt(i16::from(key.descending) | (i16::from(key.nulls_first) << 1)));
     rows.add([
         ("indexrelid", oid(index.id.0)),
         ("indrelid", oid(table.id.0)),
@@ -443,7 +485,11 @@ fn pg_depend(_: &Executor, context: &StatementContext) -> Made {
                 }
             },
             Relation::Table(table) => {
-                for column in table.columns.iter().filter(|column| column.default.is_some()) {
+                for column in table
+                    .columns
+                    .iter()
+                    .filter(|column| column.default.is_some())
+                {
                     let default = (PG_ATTRDEF, default_oid(table, column), 0);
                     add(default, (PG_CLASS, id, usize::from(column.id)), "a");
                 }

@@ -22,7 +22,11 @@ pub(super) fn rows_of(name: &str) -> Option<MakeRows> {
 }
 
 fn is_admin(context: &StatementContext) -> bool {
-    context.session.catalog.user(&context.session.user).is_some_and(|user| user.admin)
+    context
+        .session
+        .catalog
+        .user(&context.session.user)
+        .is_some_and(|user| user.admin)
 }
 
 fn pg_authid(_: &Executor, context: &StatementContext) -> Made {
@@ -51,7 +55,10 @@ fn require_admin(context: &StatementContext, table: &str) -> Result<(), Report> 
         return Ok(());
     }
     let message = format!("permission denied for table {table}");
-    Err(Report::error(tessera_types::codes::INSUFFICIENT_PRIVILEGE, message))
+    Err(Report::error(
+        tessera_types::codes::INSUFFICIENT_PRIVILEGE,
+        message,
+    ))
 }
 
 fn pg_roles(_: &Executor, context: &StatementContext) -> Made {
@@ -80,7 +87,9 @@ fn pg_user(_: &Executor, context: &StatementContext) -> Made {
 
 fn pg_shadow(_: &Executor, context: &StatementContext) -> Made {
     require_admin(context, "pg_shadow")?;
-    users(context, "pg_shadow", |user| opt_text(user.verifier.as_deref()))
+    users(context, "pg_shadow", |user| {
+        opt_text(user.verifier.as_deref())
+    })
 }
 
 fn users(context: &StatementContext, name: &str, password: fn(&UserDef) -> Value) -> Made {

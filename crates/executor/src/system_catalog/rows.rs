@@ -19,8 +19,16 @@ impl Rows {
     pub(super) fn new(schema: &str, name: &str) -> Result<Rows, Report> {
         let table = layout::table(schema, name)
             .ok_or_else(|| Report::internal(format!("no layout of {schema}.{name}")))?;
-        let columns = table.columns.iter().enumerate().map(|(at, (name, _))| (*name, at)).collect();
-        Ok(Rows { columns, rows: Vec::new() })
+        let columns = table
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(at, (name, _))| (*name, at))
+            .collect();
+        Ok(Rows {
+            columns,
+            rows: Vec::new(),
+        })
     }
 
     /// Adds a row; columns that are not named are NULL.
@@ -82,5 +90,8 @@ pub(super) fn yes_or_no(yes: bool) -> Value {
 
 /// An array without NULLs.
 pub(super) fn array(element: SqlType, values: impl IntoIterator<Item = Value>) -> Value {
-    Value::Array(Box::new(ArrayValue::from_elements(element, values.into_iter().collect())))
+    Value::Array(Box::new(ArrayValue::from_elements(
+        element,
+        values.into_iter().collect(),
+    )))
 }

@@ -16,14 +16,29 @@ use crate::executor::Executor;
 /// Adds the functions.
 pub(super) fn register(registry: &mut FunctionRegistry) {
     use SqlType::{BigInt, Boolean, Regclass};
-    add(registry, row_function("nextval", &[Regclass], BigInt, Strictness::Strict, next).volatile());
-    add(registry, row_function("currval", &[Regclass], BigInt, Strictness::Strict, current).volatile());
-    add(registry, row_function("lastval", &[], BigInt, Strictness::Strict, last).volatile());
     add(
         registry,
-        row_function("setval", &[Regclass, BigInt, Boolean], BigInt, Strictness::Strict, set)
-            .optional(1)
-            .volatile(),
+        row_function("nextval", &[Regclass], BigInt, Strictness::Strict, next).volatile(),
+    );
+    add(
+        registry,
+        row_function("currval", &[Regclass], BigInt, Strictness::Strict, current).volatile(),
+    );
+    add(
+        registry,
+        row_function("lastval", &[], BigInt, Strictness::Strict, last).volatile(),
+    );
+    add(
+        registry,
+        row_function(
+            "setval",
+            &[Regclass, BigInt, Boolean],
+            BigInt,
+            Strictness::Strict,
+            set,
+        )
+        .optional(1)
+        .volatile(),
     );
     add(
         registry,
@@ -54,7 +69,11 @@ pub(crate) fn table_of(sequence: &Arc<SequenceDef>) -> Arc<SystemTable> {
         rows: Arc::new(move |executor, _| {
             let position = position(executor, &def)?;
             let last = Value::BigInt(position.last_value);
-            Ok(vec![vec![last, Value::BigInt(0), Value::Boolean(position.is_called)]])
+            Ok(vec![vec![
+                last,
+                Value::BigInt(0),
+                Value::Boolean(position.is_called),
+            ]])
         }),
     })
 }
@@ -65,10 +84,18 @@ fn sequence(call: &Call<'_>, id: u32) -> Result<Arc<SequenceDef>, Report> {
     let state = call.executor.catalog().state_for(&call.statement.txn);
     state.sequence(id).cloned().ok_or_else(|| {
         if names::relation_exists(&state, id) {
-            let name = names::output(&call.statement.session, call.registry(), &SqlType::Regclass, id.0);
+            let name = names::output(
+                &call.statement.session,
+                call.registry(),
+                &SqlType::Regclass,
+                id.0,
+            );
             return refusal::wrong_kind(&name, "a sequence");
         }
-        Report::error(codes::UNDEFINED_TABLE, format!("relation with OID {id} does not exist"))
+        Report::error(
+            codes::UNDEFINED_TABLE,
+            format!("relation with OID {id} does not exist"),
+        )
     })
 }
 
@@ -84,7 +111,10 @@ fn next(call: &Call<'_>, arguments: &[Value]) -> Result<Value, Report> {
     check_writable(call, "nextval")?;
     let sequence = sequence(call, oid_of(&arguments[0]))?;
     let catalog = call.executor.catalog();
-    let value = match catalog.try_next_value(&sequence).map_err(|error| error.report())? {
+    let value = match catalog
+        .try_next_value(&sequence)
+        .map_err(|error| error.report())?
+    {
         Some(value) => value,
         None => wait_for(catalog.next_value(&sequence)).map_err(|error| error.report())?,
     };
@@ -122,8 +152,12 @@ fn set(call: &Call<'_>, arguments: &[Value]) -> Result<Value, Report> {
     let sequence = sequence(call, oid_of(&arguments[0]))?;
     let value = int8_of(&arguments[1]);
     let is_called = !matches!(arguments.get(2), Some(Value::Boolean(false)));
-    wait_for(call.executor.catalog().set_value(&sequence, value, is_called))
-        .map_err(|error| error.report())?;
+    wait_for(
+        call.executor
+            .catalog()
+            .set_value(&sequence, value, is_called),
+    )
+    .map_err(|error| error.report())?;
     if is_called {
         let mut known = call.statement.session.state.sequences.lock();
         known.values.insert(sequence.id, value);
@@ -134,7 +168,11 @@ fn set(call: &Call<'_>, arguments: &[Value]) -> Result<Value, Report> {
 fn last_value_of(call: &Call<'_>, arguments: &[Value]) -> Result<Value, Report> {
     let sequence = sequence(call, oid_of(&arguments[0]))?;
     let position = position(call.executor, &sequence)?;
-    Ok(if position.is_called { Value::BigInt(position.last_value) } else { Value::Null })
+    Ok(if position.is_called {
+        Value::BigInt(position.last_value)
+    } else {
+        Value::Null
+    })
 }
 
 /// Waits inside a function, which cannot be asynchronous. Rare: values are reserved in blocks.

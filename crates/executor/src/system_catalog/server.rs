@@ -53,7 +53,11 @@ fn pg_database(_: &Executor, context: &StatementContext) -> Made {
 fn pg_settings(_: &Executor, context: &StatementContext) -> Made {
     let mut rows = Rows::new("pg_catalog", "pg_settings")?;
     for setting in context.session.settings.list() {
-        let source = if setting.value == setting.default { "default" } else { "session" };
+        let source = if setting.value == setting.default {
+            "default"
+        } else {
+            "session"
+        };
         rows.add([
             ("name", text(setting.name.as_str())),
             ("setting", text(setting.value.as_str())),
@@ -74,7 +78,11 @@ fn pg_settings(_: &Executor, context: &StatementContext) -> Made {
 fn pg_tablespace(_: &Executor, _: &StatementContext) -> Made {
     let mut rows = Rows::new("pg_catalog", "pg_tablespace")?;
     for (number, name) in [(DEFAULT_TABLESPACE, "pg_default"), (1664, "pg_global")] {
-        rows.add([("oid", oid(number)), ("spcname", text(name)), ("spcowner", oid(OWNER))]);
+        rows.add([
+            ("oid", oid(number)),
+            ("spcname", text(name)),
+            ("spcowner", oid(OWNER)),
+        ]);
     }
     Ok(rows.finish())
 }
@@ -98,13 +106,22 @@ fn pg_language(_: &Executor, _: &StatementContext) -> Made {
 fn pg_stat_activity(_: &Executor, context: &StatementContext) -> Made {
     let mut rows = Rows::new("pg_catalog", "pg_stat_activity")?;
     let session = &context.session;
-    let Some(server) = session.state.server.get() else { return Ok(rows.finish()) };
-    let is_admin = session.catalog.user(&session.user).is_some_and(|user| user.admin);
+    let Some(server) = session.state.server.get() else {
+        return Ok(rows.finish());
+    };
+    let is_admin = session
+        .catalog
+        .user(&session.user)
+        .is_some_and(|user| user.admin);
     let time = |micros: Option<i64>| micros.map_or(Value::Null, Value::TimestampTz);
     for found in server.list() {
         let user_oid = session.catalog.user(&found.user).map(|user| user.oid);
         let may_see = is_admin || *found.user == *session.user;
-        let query = if may_see { found.query.as_str() } else { "<insufficient privilege>" };
+        let query = if may_see {
+            found.query.as_str()
+        } else {
+            "<insufficient privilege>"
+        };
         rows.add([
             ("datid", oid(DATABASE_OID)),
             ("datname", text(&*session.database)),
@@ -112,8 +129,16 @@ fn pg_stat_activity(_: &Executor, context: &StatementContext) -> Made {
             ("usesysid", user_oid.map_or(Value::Null, oid)),
             ("usename", text(found.user.as_str())),
             ("application_name", text(found.application_name.as_str())),
-            ("client_addr", opt_text(found.peer.map(|peer| peer.ip().to_string()))),
-            ("client_port", found.peer.map_or(Value::Null, |p| Value::Integer(i32::from(p.port())))),
+            (
+                "client_addr",
+                opt_text(found.peer.map(|peer| peer.ip().to_string())),
+            ),
+            (
+                "client_port",
+                found
+                    .peer
+                    .map_or(Value::Null, |p| Value::Integer(i32::from(p.port()))),
+            ),
             ("backend_start", Value::TimestampTz(found.started_at)),
             ("xact_start", time(found.transaction_started_at)),
             ("query_start", time(found.statement_started_at)),

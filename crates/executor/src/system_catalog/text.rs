@@ -30,7 +30,9 @@ pub(super) fn index(table: &TableDef, index: &IndexDef) -> String {
 
 /// `pg_get_indexdef` of one column: its name only.
 pub(super) fn index_column(table: &TableDef, column: &IndexColumn) -> String {
-    let name = table.column_by_id(column.column).map_or("", |column| column.name.as_str());
+    let name = table
+        .column_by_id(column.column)
+        .map_or("", |column| column.name.as_str());
     quote_name(name).into_owned()
 }
 
@@ -45,7 +47,11 @@ fn order(column: &IndexColumn) -> &'static str {
 
 /// `pg_get_constraintdef` of a key.
 pub(super) fn key_constraint(table: &TableDef, index: &IndexDef) -> String {
-    let mut sql = String::from(if index.primary { "PRIMARY KEY" } else { "UNIQUE" });
+    let mut sql = String::from(if index.primary {
+        "PRIMARY KEY"
+    } else {
+        "UNIQUE"
+    });
     if index.nulls_not_distinct {
         sql.push_str(" NULLS NOT DISTINCT");
     }
@@ -91,7 +97,10 @@ fn is_in_parentheses(sql: &str) -> bool {
 pub(super) fn constraint(catalog: &CatalogState, oid: u32) -> Option<String> {
     for table in catalog.tables() {
         for index in &table.indexes {
-            if index.constraint.is_some_and(|constraint| constraint.0 == oid) {
+            if index
+                .constraint
+                .is_some_and(|constraint| constraint.0 == oid)
+            {
                 return Some(key_constraint(table, index));
             }
         }

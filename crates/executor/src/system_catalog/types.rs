@@ -41,7 +41,9 @@ struct TypeRow {
 static TYPES: LazyLock<Vec<TypeRow>> = LazyLock::new(|| {
     include_str!("data/types.txt")
         .lines()
-        .map(|line| TypeRow { fields: line.split(' ').collect() })
+        .map(|line| TypeRow {
+            fields: line.split(' ').collect(),
+        })
         .collect()
 });
 
@@ -66,10 +68,16 @@ pub(super) struct Shape {
 pub(super) fn shape(ty: &SqlType) -> Shape {
     let oid = ty.oid();
     match TYPES.iter().find(|row| row.number(0) == oid) {
-        Some(row) => {
-            Shape { by_value: row.flag(3), align: row.fields[17], storage: row.fields[18] }
-        }
-        None => Shape { by_value: false, align: "i", storage: "x" },
+        Some(row) => Shape {
+            by_value: row.flag(3),
+            align: row.fields[17],
+            storage: row.fields[18],
+        },
+        None => Shape {
+            by_value: false,
+            align: "i",
+            storage: "x",
+        },
     }
 }
 
@@ -117,7 +125,10 @@ pub(super) fn operator_class(ty: &SqlType) -> u32 {
         other if other.is_oid_like() => 26,
         other => other.oid(),
     };
-    OPERATOR_CLASSES.iter().find(|class| class.3 == input).map_or(0, |class| class.0)
+    OPERATOR_CLASSES
+        .iter()
+        .find(|class| class.3 == input)
+        .map_or(0, |class| class.0)
 }
 
 fn pg_type(_: &Executor, _: &StatementContext) -> Made {
@@ -161,8 +172,11 @@ fn pg_type(_: &Executor, _: &StatementContext) -> Made {
 
 fn pg_collation(_: &Executor, _: &StatementContext) -> Made {
     let mut rows = Rows::new("pg_catalog", "pg_collation")?;
-    let collations =
-        [(DEFAULT_COLLATION, "default", "d"), (C_COLLATION, "C", "c"), (951, "POSIX", "c")];
+    let collations = [
+        (DEFAULT_COLLATION, "default", "d"),
+        (C_COLLATION, "C", "c"),
+        (951, "POSIX", "c"),
+    ];
     for (number, name, provider) in collations {
         let locale = (provider == "c").then_some(name);
         rows.add([

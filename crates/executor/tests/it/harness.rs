@@ -47,7 +47,11 @@ impl Settings for NoSettings {
 impl Db {
     /// An empty database.
     pub(crate) async fn new() -> Db {
-        Db::with_options(ExecutorOptions { parallelism: 2, ..ExecutorOptions::default() }).await
+        Db::with_options(ExecutorOptions {
+            parallelism: 2,
+            ..ExecutorOptions::default()
+        })
+        .await
     }
 
     pub(crate) async fn with_options(options: ExecutorOptions) -> Db {
@@ -59,10 +63,17 @@ impl Db {
             environment,
             TransactionsOptions::default(),
         );
-        let catalog = Catalog::open(transactions.clone()).await.expect("the catalog opens");
+        let catalog = Catalog::open(transactions.clone())
+            .await
+            .expect("the catalog opens");
         let executor = Executor::new(options, catalog.clone(), transactions.clone())
             .expect("the executor starts");
-        Db { executor, transactions, catalog, short_path: false }
+        Db {
+            executor,
+            transactions,
+            catalog,
+            short_path: false,
+        }
     }
 
     /// Runs every statement of a text in a transaction of its own.
@@ -70,7 +81,9 @@ impl Db {
         let mut rows = Vec::new();
         for parsed in tessera_planner::parse(sql)? {
             let statement = self.one(parsed, &[]);
-            rows = tokio::time::timeout(STATEMENT_MAX, statement).await.expect("in time")?;
+            rows = tokio::time::timeout(STATEMENT_MAX, statement)
+                .await
+                .expect("in time")?;
         }
         Ok(rows)
     }
@@ -92,7 +105,9 @@ impl Db {
         let session = self.session(&txn);
         let prepared = self.executor.prepare(&Arc::new(parsed), &session, &[])?;
         let columns = prepared.columns.as_deref().unwrap_or_default();
-        let named = columns.iter().map(|c| (c.name.clone(), c.sql_type.name().to_string()));
+        let named = columns
+            .iter()
+            .map(|c| (c.name.clone(), c.sql_type.name().to_string()));
         Ok(named.collect())
     }
 
@@ -101,7 +116,10 @@ impl Db {
         let parsed = tessera_planner::parse(sql)?.remove(0);
         let txn = self.transactions.begin(TransactionOptions::default());
         let session = self.session(&txn);
-        Ok(self.executor.prepare(&Arc::new(parsed), &session, &[])?.params)
+        Ok(self
+            .executor
+            .prepare(&Arc::new(parsed), &session, &[])?
+            .params)
     }
 
     fn session(&self, txn: &tessera_transactions::Transaction) -> Arc<SessionContext> {
@@ -127,7 +145,10 @@ impl Db {
         params: &[Value],
     ) -> Result<Vec<Vec<String>>, Report> {
         assert!(
-            !matches!(parsed.statement, Statement::Transaction(_) | Statement::Setting(_)),
+            !matches!(
+                parsed.statement,
+                Statement::Transaction(_) | Statement::Setting(_)
+            ),
             "there is no session here"
         );
         let txn = self.transactions.begin(TransactionOptions::default());
@@ -158,7 +179,10 @@ impl Db {
                 Ok(rows
                     .iter()
                     .map(|row| {
-                        row.iter().zip(columns.iter()).map(|(v, c)| shown(v, &c.sql_type)).collect()
+                        row.iter()
+                            .zip(columns.iter())
+                            .map(|(v, c)| shown(v, &c.sql_type))
+                            .collect()
                     })
                     .collect())
             }
@@ -175,7 +199,9 @@ impl Db {
         piece: usize,
     ) -> Result<String, Report> {
         let (txn, outcome) = self.start(sql).await?;
-        let Outcome::CopyIn(mut copy) = outcome else { panic!("{sql} takes no data") };
+        let Outcome::CopyIn(mut copy) = outcome else {
+            panic!("{sql} takes no data")
+        };
         for part in data.chunks(piece) {
             copy.push(bytes::Bytes::copy_from_slice(part)).await?;
         }
@@ -187,7 +213,9 @@ impl Db {
     /// Runs COPY … TO STDOUT; gives the data.
     pub(crate) async fn copy_out(&self, sql: &str) -> Result<Vec<u8>, Report> {
         let (_txn, outcome) = self.start(sql).await?;
-        let Outcome::CopyOut(mut copy) = outcome else { panic!("{sql} gives no data") };
+        let Outcome::CopyOut(mut copy) = outcome else {
+            panic!("{sql} gives no data")
+        };
         let mut data = Vec::new();
         while let Some(piece) = copy.next().await {
             data.extend_from_slice(&piece?);
@@ -220,10 +248,15 @@ impl Db {
     /// Compares every index of a table with its rows.
     pub(crate) async fn check_indexes(&self, name: &str) {
         let state = self.catalog.state();
-        let id = state.relation("public", name).expect("the table is there").id();
+        let id = state
+            .relation("public", name)
+            .expect("the table is there")
+            .id();
         let table = tessera_tables::Table::new(state.table(id).expect("it is a table").clone());
         let view: Arc<dyn tessera_storage::Snapshot> = self.transactions.view();
-        tessera_tables::check_table(&view, &table).await.expect("indexes match the rows");
+        tessera_tables::check_table(&view, &table)
+            .await
+            .expect("indexes match the rows");
     }
 
     /// Loads comma-separated lines into a table.
@@ -292,6 +325,11 @@ fn shown(value: &Value, sql_type: &SqlType) -> String {
         return "∅".to_owned();
     }
     let mut out = Vec::new();
-    text::write(value.as_ref(), sql_type, &FormatContext::default(), &mut out);
+    text::write(
+        value.as_ref(),
+        sql_type,
+        &FormatContext::default(),
+        &mut out,
+    );
     String::from_utf8(out).expect("text is UTF-8")
 }

@@ -9,7 +9,8 @@ use datafusion::logical_expr::expr::{
     WindowFunction, WindowFunctionParams,
 };
 use datafusion::logical_expr::{
-    Expr, LogicalPlan, Operator, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
+    Expr, LogicalPlan, Operator, WindowFrame, WindowFrameBound, WindowFrameUnits,
+    WindowFunctionDefinition,
 };
 use sqlparser::ast;
 use tessera_types::{CastKind, Report, SqlType, Value, codes};
@@ -70,16 +71,8 @@ impl Binder<'_> {
                 ast::FunctionArg::Unnamed(_) => {
                     return Err(Report::unsupported("a row as a function's argument"));
                 }
-                ast::FunctionArg::Named {
-                    arg: ast::FunctionArgExpr::Expr(expr),
-                    ..
-                }
-                | ast::FunctionArg::ExprNamed {
-                    arg: ast::FunctionArgExpr::Expr(expr),
-                    ..
-                } => {
-                    // Named arguments are taken in the order written.
-                    arguments.push(self.argument(expr, scope)?);
+                ast::FunctionArg::Named { .. } | ast::FunctionArg::ExprNamed { .. } => {
+                    return Err(Report::unsupported("a function's argument by its name"));
                 }
                 _ => return Err(Report::unsupported("this form of a function's argument")),
             }
@@ -834,7 +827,10 @@ fn with_order(plan: LogicalPlan) -> (LogicalPlan, Vec<Sort>) {
         }
         LogicalPlan::Limit(limit) => {
             let (input, keys) = with_order(limit.input.as_ref().clone());
-            let limit = datafusion::logical_expr::Limit { input: Arc::new(input), ..limit };
+            let limit = datafusion::logical_expr::Limit {
+                input: Arc::new(input),
+                ..limit
+            };
             (LogicalPlan::Limit(limit), keys)
         }
         other => (other, Vec::new()),

@@ -17,7 +17,8 @@ use crate::scalar;
 impl Binder<'_> {
     /// Whether there is such a cast.
     pub(super) fn can_cast(&self, from: &SqlType, to: &SqlType, kind: CastKind) -> bool {
-        casts_implicitly(from, to) || (kind != CastKind::Implicit && coerce::exists(from, to, kind))
+        casts_implicitly(from, to)
+            || (kind != CastKind::Implicit && coerce::exists(from, to, kind))
             || (kind == CastKind::Explicit
                 && self.environment.registry().has_special_cast(from, to))
     }
@@ -301,7 +302,8 @@ fn reads_session(to: &SqlType, content: &str) -> bool {
                 .iter()
                 .any(|word| lower.contains(word))
         }
-        SqlType::Array(element) => element.is_oid_like() && reads_session(element, "x"),
+        SqlType::Array(element) if element.is_oid_like() => reads_session(element, "x"),
+        SqlType::Array(element) => reads_session(element, content),
         _ => false,
     }
 }

@@ -7,7 +7,7 @@ use datafusion::common::{Column, ScalarValue, Spans};
 use datafusion::logical_expr::expr::{
     Case, Exists, InList, InSubquery, Placeholder, SetComparison, SetQuantifier,
 };
-use datafusion::logical_expr::{Expr, Operator, Subquery};
+use datafusion::logical_expr::{Expr, LogicalPlan, Operator, Subquery};
 use sqlparser::ast::{self, Spanned, UnaryOperator};
 use sqlparser::tokenizer::Span;
 use tessera_types::{CastKind, Report, SqlType, Value, codes, text};
@@ -164,7 +164,15 @@ impl Binder<'_> {
             ),
             E::Function(function) => self.function(function, scope),
             E::Exists { subquery, negated } => {
-                let subquery = self.subquery(subquery, scope)?.0;
+                let mut subquery = self.subquery(subquery, scope)?.0;
+                // What EXISTS selects does not matter; without it, less is carried along.
+                let mut plan = subquery.subquery.clone();
+                while let LogicalPlan::Projection(projection) = plan.as_ref() {
+                    let input = projection.input.clone();
+                    plan = input;
+                }
+                subquery.outer_ref_columns = plan.all_out_ref_exprs();
+                subquery.subquery = plan;
                 Ok(Typed::new(
                     Expr::Exists(Exists::new(subquery, *negated)),
                     SqlType::Boolean,

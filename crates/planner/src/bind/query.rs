@@ -195,7 +195,10 @@ impl Binder<'_> {
             }
             let typed = self.coerce(typed, &wanted.sql_type, CastKind::Implicit)?;
             let typed = Self::in_data_type(typed, &wanted.data_type);
-            let typed = Typed { sql_type: wanted.sql_type.clone(), ..typed };
+            let typed = Typed {
+                sql_type: wanted.sql_type.clone(),
+                ..typed
+            };
             exprs.push(described(typed, &wanted.column));
         }
         let step = LogicalPlanBuilder::from(step.plan)

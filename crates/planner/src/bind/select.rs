@@ -10,9 +10,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, UnnestOptions};
 use datafusion::logical_expr::expr::{GroupingSet, Sort};
 use datafusion::logical_expr::utils::{find_aggregate_exprs, find_window_exprs};
-use datafusion::logical_expr::{
-    Expr, LogicalPlan, LogicalPlanBuilder, Subquery, lit, not, when,
-};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Subquery, lit, not, when};
 use sqlparser::ast::Spanned;
 use sqlparser::ast::{self, GroupByExpr, SelectItem, SelectItemQualifiedWildcardKind};
 use tessera_types::{Report, codes};
@@ -705,7 +703,13 @@ impl Binder<'_> {
         let mut names = Vec::with_capacity(exprs.len());
         for (i, _) in exprs.iter().enumerate() {
             let wanted = items.get(i).map_or("sort", |item| item.name.as_str());
-            names.push(unique_name(wanted, &mut used));
+            // Turning a subquery into a join puts its output beside the columns it is made of:
+            // the names must differ.
+            if self.outer.is_empty() {
+                names.push(unique_name(wanted, &mut used));
+            } else {
+                names.push(unique_name(&format!("{wanted}'"), &mut used));
+            }
         }
         let projected: Vec<Expr> = exprs
             .into_iter()
@@ -785,22 +789,35 @@ fn count_of(
     if let Some(filter) = filter {
         builder = builder.filter(filter)?;
     }
-    let plan = builder.aggregate(Vec::<Expr>::new(), vec![count.clone().alias("count")])?.build()?;
+    let plan = builder
+        .aggregate(Vec::<Expr>::new(), vec![count.clone().alias("count")])?
+        .build()?;
     let outer_ref_columns = plan.all_out_ref_exprs();
     let plan = std::sync::Arc::new(plan);
-    Ok(Expr::ScalarSubquery(Subquery { subquery: plan, outer_ref_columns, spans: subquery.spans }))
+    Ok(Expr::ScalarSubquery(Subquery {
+        subquery: plan,
+        outer_ref_columns,
+        spans: subquery.spans,
+    }))
 }
 
 /// An expression seen from a subquery inside it.
 fn outer_expr(expr: Expr, scope: &Scope) -> datafusion::common::Result<Expr> {
     let seen = expr.transform_up(|expr| {
-        let Expr::Column(column) = &expr else { return Ok(Transformed::no(expr)) };
+        let Expr::Column(column) = &expr else {
+            return Ok(Transformed::no(expr));
+        };
         let fields = scope.relations.iter().flat_map(|relation| &relation.fields);
-        let found = fields.chain(&scope.merged).find(|field| field.typed.expr == expr);
+        let found = fields
+            .chain(&scope.merged)
+            .find(|field| field.typed.expr == expr);
         match found {
             Some(field) => {
                 let field = field.typed.field(&column.name);
-                Ok(Transformed::yes(Expr::OuterReferenceColumn(field, column.clone())))
+                Ok(Transformed::yes(Expr::OuterReferenceColumn(
+                    field,
+                    column.clone(),
+                )))
             }
             None => Ok(Transformed::no(expr)),
         }

@@ -132,6 +132,16 @@ where
             c.overload.arguments().iter().filter(specific).count()
         });
     }
+    if let [.., last] = candidates.as_slice() {
+        // The same overload added twice: the later one counts.
+        let arguments = last.overload.arguments();
+        if candidates
+            .iter()
+            .all(|c| c.overload.arguments() == arguments)
+        {
+            candidates.drain(..candidates.len() - 1);
+        }
+    }
     match candidates.len() {
         0 => Err(NoChoice::None),
         1 => {

@@ -49,19 +49,32 @@ impl Estimates {
                         while let Expr::Alias(alias) = expr {
                             expr = &alias.expr;
                         }
-                        let Expr::Column(column) = expr else { return None };
+                        let Expr::Column(column) = expr else {
+                            return None;
+                        };
                         Some((name, inner.distinct(column)?))
                     })
                     .collect();
-                Estimates { base_rows: inner.base_rows, distinct }
+                Estimates {
+                    base_rows: inner.base_rows,
+                    distinct,
+                }
             }
             LogicalPlan::SubqueryAlias(alias) => {
                 let inner = Estimates::of(&alias.input);
-                let pairs = alias.input.schema().columns().into_iter().zip(alias.schema.columns());
+                let pairs = alias
+                    .input
+                    .schema()
+                    .columns()
+                    .into_iter()
+                    .zip(alias.schema.columns());
                 let distinct = pairs
                     .filter_map(|(inside, outside)| Some((outside, inner.distinct(&inside)?)))
                     .collect();
-                Estimates { base_rows: inner.base_rows, distinct }
+                Estimates {
+                    base_rows: inner.base_rows,
+                    distinct,
+                }
             }
             LogicalPlan::Aggregate(aggregate) => {
                 let rows = rows_of(plan);
@@ -72,16 +85,26 @@ impl Estimates {
                 {
                     distinct.insert(column, rows);
                 }
-                Estimates { base_rows: rows, distinct }
+                Estimates {
+                    base_rows: rows,
+                    distinct,
+                }
             }
-            other => Estimates { base_rows: rows_of(other), distinct: HashMap::new() },
+            other => Estimates {
+                base_rows: rows_of(other),
+                distinct: HashMap::new(),
+            },
         }
     }
 
     fn of_scan(scan: &TableScan) -> Estimates {
-        let mut estimates = Estimates { base_rows: UNKNOWN_ROWS, distinct: HashMap::new() };
-        let Some(statistics) =
-            source_as_provider(&scan.source).ok().and_then(|provider| provider.statistics())
+        let mut estimates = Estimates {
+            base_rows: UNKNOWN_ROWS,
+            distinct: HashMap::new(),
+        };
+        let Some(statistics) = source_as_provider(&scan.source)
+            .ok()
+            .and_then(|provider| provider.statistics())
         else {
             return estimates;
         };
@@ -143,9 +166,7 @@ pub(super) fn rows_of(plan: &LogicalPlan) -> f64 {
                 .group_expr
                 .iter()
                 .map(|expr| match expr {
-                    Expr::Column(column) => {
-                        estimates.distinct(column).unwrap_or(input.powf(0.7))
-                    }
+                    Expr::Column(column) => estimates.distinct(column).unwrap_or(input.powf(0.7)),
                     _ => input.powf(0.5),
                 })
                 .product();
@@ -201,8 +222,10 @@ fn share_of(condition: &Expr, estimates: &Estimates) -> f64 {
             Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq => RANGE_SHARE,
             Operator::And => share_of(&binary.left, estimates) * share_of(&binary.right, estimates),
             Operator::Or => {
-                let (a, b) =
-                    (share_of(&binary.left, estimates), share_of(&binary.right, estimates));
+                let (a, b) = (
+                    share_of(&binary.left, estimates),
+                    share_of(&binary.right, estimates),
+                );
                 a + b - a * b
             }
             _ => OTHER_SHARE,
@@ -210,9 +233,9 @@ fn share_of(condition: &Expr, estimates: &Estimates) -> f64 {
         Expr::Not(inner) => 1.0 - share_of(inner, estimates),
         Expr::InList(list) => {
             let one = match list.expr.as_ref() {
-                Expr::Column(column) => {
-                    estimates.distinct(column).map_or(EQUAL_SHARE, |distinct| 1.0 / distinct)
-                }
+                Expr::Column(column) => estimates
+                    .distinct(column)
+                    .map_or(EQUAL_SHARE, |distinct| 1.0 / distinct),
                 _ => EQUAL_SHARE,
             };
             let share = (one * list.list.len() as f64).min(1.0);
