@@ -49,7 +49,10 @@ async fn every_recorded_statement_answers() {
         answered += replay(name, sent, &mut correlated, &mut faults).await;
     }
     println!("{answered} statements answered, {correlated} refused for a correlated subquery");
-    assert!(correlated <= CORRELATED_MAX, "{correlated} refused for a correlated subquery");
+    assert!(
+        correlated <= CORRELATED_MAX,
+        "{correlated} refused for a correlated subquery"
+    );
     assert!(
         faults.is_empty(),
         "{} faults:\n{}",
