@@ -144,7 +144,7 @@ pub(crate) async fn execute(
             (plan, planning, execution)
         }
         None => {
-            let plan = other_plan(&prepared.inner)?;
+            let plan = other_plan(executor, &prepared.inner, context).await?;
             let planning = planned.elapsed();
             if explain.analyze {
                 let (plan, execution) = run_other(executor, prepared, context, plan).await?;
@@ -177,13 +177,24 @@ pub(crate) async fn execute(
     )))
 }
 
-/// The plan of a statement that does not go through DataFusion.
-fn other_plan(prepared: &Prepared) -> Result<PlanNode, Report> {
+/// The plan of a statement that is not a query.
+async fn other_plan(
+    executor: &Executor,
+    prepared: &Prepared,
+    context: &StatementContext,
+) -> Result<PlanNode, Report> {
     if let Some(plan) = prepared.short_plan() {
         return Ok(crate::short_path::explain(plan));
     }
     if let Some(write) = prepared.write() {
-        return Ok(PlanNode::new(&write.describe()));
+        let plan = PlanNode::new(&write.describe());
+        // The query that gives the rows of an INSERT, or finds those of an UPDATE or DELETE.
+        let Some(query) = write.query() else {
+            return Ok(plan);
+        };
+        let run = Run::new(executor, context)?;
+        let physical = query::physical_plan(query, &run, &context.params).await?;
+        return Ok(plan.over(physical::plan_node(physical.as_ref(), false, false)));
     }
     Err(Report::unsupported(
         "EXPLAIN is for queries and writes only",
