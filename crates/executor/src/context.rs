@@ -113,8 +113,14 @@ impl SessionContext {
         if self.format.now_micros == transaction_micros {
             return self.clone();
         }
-        let format = FormatContext { now_micros: transaction_micros, ..*self.format };
-        Arc::new(SessionContext { format: Arc::new(format), ..self.as_ref().clone() })
+        let format = FormatContext {
+            now_micros: transaction_micros,
+            ..*self.format
+        };
+        Arc::new(SessionContext {
+            format: Arc::new(format),
+            ..self.as_ref().clone()
+        })
     }
 }
 

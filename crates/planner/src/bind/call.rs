@@ -74,7 +74,6 @@ impl Binder<'_> {
                 ast::FunctionArg::Named { .. } | ast::FunctionArg::ExprNamed { .. } => {
                     return Err(Report::unsupported("a function's argument by its name"));
                 }
-                _ => return Err(Report::unsupported("this form of a function's argument")),
             }
         }
         if arguments.len() > ARGUMENTS_MAX {
