@@ -110,11 +110,6 @@ impl<'a> Row<'a> {
         statement_of(self.options)
     }
 
-    /// Where the statement, the catalog and the executor are found.
-    pub(super) fn options(&self) -> &ConfigOptions {
-        self.options
-    }
-
     /// The session's formats; the defaults while planning.
     pub(super) fn format(&self) -> FormatContext {
         statement_of(self.options).map_or_else(
