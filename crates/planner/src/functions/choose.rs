@@ -198,6 +198,11 @@ fn candidate<'a, T: Choice, O>(
             Some(_) => return None,
         });
     }
+    // With an untyped literal for the array, the element is a guess: `'x' || 1` is text.
+    let is_guess = given
+        .iter()
+        .enumerate()
+        .any(|(i, t)| *t == SqlType::Unknown && argument_at(i) == Some(&Argument::AnyArray));
     let mut exact = 0;
     let mut types = Vec::with_capacity(given.len());
     for (i, sql_type) in given.iter().enumerate() {
@@ -215,7 +220,10 @@ fn candidate<'a, T: Choice, O>(
         }
         if same_base(sql_type, &wanted) && *sql_type != SqlType::Unknown {
             // What takes anything is no match for what takes this.
-            exact += usize::from(*argument_at(i)? != Argument::Any);
+            let argument = argument_at(i)?;
+            let is_loose =
+                *argument == Argument::Any || (is_guess && *argument == Argument::AnyElement);
+            exact += usize::from(!is_loose);
             types.push(sql_type.clone());
         } else {
             types.push(wanted);
