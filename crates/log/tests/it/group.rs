@@ -68,3 +68,24 @@ fn records_that_wait_together_need_one_write_and_one_sync() {
         log.wait_blocking(Version(version), true).unwrap();
     }
 }
+
+#[test]
+fn writes_batches_and_syncs_are_measured() {
+    let metrics = tessera_telemetry::metrics();
+    let (bytes, (batches, records), (syncs, _)) = (
+        metrics.wal_bytes.value(),
+        metrics.group_commit_batch_size.totals(),
+        metrics.wal_fsync_duration.totals(),
+    );
+    let (environment, _simulation) = simulated(1);
+    let (log, _) = open(&environment, Version::ZERO).unwrap();
+    for _ in 0..20 {
+        log.enqueue(payload(1)).unwrap();
+    }
+    log.wait_blocking(Version(20), true).unwrap();
+    // Other tests of the process may write at the same time.
+    assert!(metrics.wal_bytes.value() >= bytes + 20 * 56);
+    let (batches_now, records_now) = metrics.group_commit_batch_size.totals();
+    assert!(batches_now > batches && records_now >= records + 20.0);
+    assert!(metrics.wal_fsync_duration.totals().0 > syncs);
+}
