@@ -15,7 +15,7 @@ use super::call::bare_function;
 use super::coercion::{
     assignment_cast, castable, comparable, implicit_cast, is_ordered, same_type,
 };
-use super::literal::{bind_literal, literal_of_text, negated_literal, string_of};
+use super::literal::{bind_literal, cast_literal, negated_literal, string_of};
 use super::scalar::{
     Arithmetic, ArithmeticOp, Cast, Compare, CompareOp, Function, Like, NumberKind, Scalar,
 };
@@ -289,7 +289,7 @@ impl<'a> Binder<'a> {
                 let Some(text) = string_of(&typed.value.value) else {
                     return Err(Unbound::Unsupported);
                 };
-                literal_of_text(text, &to)
+                cast_literal(text, &to)
             }
             Expr::Cast {
                 kind,
@@ -387,7 +387,7 @@ impl<'a> Binder<'a> {
         let inner = strip_nested(expr);
         if let Expr::Value(value) = inner {
             if let Some(text) = string_of(&value.value) {
-                return literal_of_text(text, &to);
+                return cast_literal(text, &to);
             }
             if matches!(value.value, AstValue::Null) {
                 return Ok(Typed {

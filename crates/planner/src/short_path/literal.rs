@@ -105,6 +105,30 @@ pub(super) fn literal_of_text(text: &str, wanted: &SqlType) -> Bound<Typed> {
     }
 }
 
+/// `'…'::type`: the literal with the type's length or precision applied.
+pub(super) fn cast_literal(text: &str, to: &SqlType) -> Bound<Typed> {
+    let wanted = match to {
+        SqlType::Unknown => return Err(Unbound::Unsupported),
+        // Padded by the cast; as the other side of a comparison it would not be.
+        SqlType::Char(_) => &SqlType::Text,
+        other => other,
+    };
+    let typed = literal_of_text(text, wanted)?;
+    if typed.sql_type == *to {
+        return Ok(typed);
+    }
+    let cast = Cast {
+        input: typed.scalar,
+        from: typed.sql_type,
+        to: to.clone(),
+        explicit: true,
+    };
+    Ok(Typed {
+        scalar: Scalar::Cast(Box::new(cast)),
+        sql_type: to.clone(),
+    })
+}
+
 pub(super) fn negated_literal(value: Value) -> Bound<Value> {
     Ok(match value {
         Value::Integer(n) => match n.checked_neg() {
