@@ -40,7 +40,7 @@ fn statements_are_split_at_semicolons_and_keep_their_own_text() {
     assert_eq!(texts, ["SELECT 1", "SELECT ';'", "BEGIN"]);
     assert_eq!(
         all.iter().map(|p| p.offset).collect::<Vec<_>>(),
-        [1, 13, 33]
+        [1, 13, 32]
     );
 }
 
