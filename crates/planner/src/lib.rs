@@ -35,6 +35,8 @@ pub mod scalar;
 pub mod short_path;
 pub mod statement;
 
-pub use parse::{parse, parse_expression, parse_type_name};
+pub use parse::{
+    LockStrength, LockWait, RowLockClause, parse, parse_expression, parse_type_name, row_lock,
+};
 pub use relations::{RelationName, relation_names};
 pub use statement::{ColumnInfo, Parsed, Statement};

@@ -10,6 +10,7 @@
 
 mod chains;
 mod control;
+mod locks;
 pub(crate) mod rewrite;
 
 use std::sync::Arc;
@@ -22,6 +23,8 @@ use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, TokenizerE
 use tessera_types::{Report, SqlType, codes};
 
 use crate::statement::{Parsed, Statement};
+
+pub use locks::{LockStrength, LockWait, RowLockClause, row_lock};
 
 /// Parentheses and brackets that may be open at one time.
 pub const NESTING_MAX: usize = 400;
@@ -88,6 +91,8 @@ fn parse_one(source: &Source<'_>, tokens: &[TokenWithSpan]) -> Result<Parsed, Re
 
 /// Reads a statement that `sqlparser` knows.
 fn parse_sql(source: &Source<'_>, tokens: &[TokenWithSpan]) -> Result<Statement, Report> {
+    let locks = locks::mend(tokens);
+    let tokens = locks.as_deref().unwrap_or(tokens);
     let mended = rewrite::mend(tokens);
     let tokens = mended.as_ref().map_or(tokens, |mended| &mended.tokens);
     let mut parser = source.parser(tokens);

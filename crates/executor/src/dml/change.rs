@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast;
 use tessera_locks::{Mode, Wait};
+use tessera_planner::LockStrength;
 use tessera_planner::dml::{Assignment, SetValue, plan_delete, plan_update};
 use tessera_planner::short_path::access::{Access, Wanted as WantedPath, choose};
 use tessera_storage::Key;
@@ -27,7 +28,7 @@ use super::insert::generated_always;
 use super::returning::{Returning, foreign_columns, project};
 use super::rules::{BoundRules, RowRules};
 use super::source::Rows;
-use super::target;
+use super::target::{self, row_mode};
 
 /// Rows after which a statement tries to lock the whole table instead of row after row.
 const ROWS_FOR_TABLE_LOCK: u64 = 10_000;
@@ -38,6 +39,8 @@ pub(crate) struct Change {
     source: Source,
     /// `None`: DELETE.
     update: Option<Update>,
+    /// How its rows are locked.
+    mode: Mode,
     pub(crate) returning: Option<Returning>,
 }
 
@@ -73,6 +76,7 @@ impl Change {
             return Ok(None);
         };
         check_assigned(&statement.table, &statement.assignments, &rules)?;
+        let mode = update_mode(&table, &statement.assignments);
         let mut scope = RowScope::of(&statement.table, statement.alias.clone());
         let simple = compiler.with.is_none()
             && statement.from.is_empty()
@@ -113,6 +117,7 @@ impl Change {
                 table,
                 source: Source::Query(Box::new(query)),
                 update: Some(Update { rules, assignments }),
+                mode,
                 returning: returning.flatten(),
             }));
         }
@@ -141,6 +146,7 @@ impl Change {
             table,
             source,
             update,
+            mode,
             returning,
         }))
     }
@@ -186,6 +192,7 @@ impl Change {
             table,
             source,
             update: None,
+            mode: row_mode(LockStrength::Update),
             returning,
         }))
     }
@@ -245,6 +252,7 @@ impl Change {
             writer,
             rules,
             assignments,
+            mode: self.mode,
             returning,
             around: &around,
             changed: 0,
@@ -278,6 +286,24 @@ impl Change {
             }
         })
     }
+}
+
+/// As in PostgreSQL, an UPDATE that leaves all unique keys as they are lets FOR KEY SHARE pass.
+fn update_mode(table: &Table, assignments: &[Assignment<'_>]) -> Mode {
+    let unique = table.indexes().iter().filter(|index| index.def.unique);
+    let mut keys = unique
+        .flat_map(|index| &index.positions)
+        .chain(table.key_positions());
+    let changes_key = keys.any(|key| {
+        assignments
+            .iter()
+            .any(|assignment| assignment.column == *key)
+    });
+    row_mode(if changes_key {
+        LockStrength::Update
+    } else {
+        LockStrength::NoKeyUpdate
+    })
 }
 
 fn foreign(
@@ -373,6 +399,7 @@ struct Run<'a> {
     /// `None`: DELETE.
     rules: Option<BoundRules<'a>>,
     assignments: Vec<(usize, Option<BoundExpr<'a>>)>,
+    mode: Mode,
     returning: Option<Vec<BoundExpr<'a>>>,
     around: &'a Around<'a>,
     changed: u64,
@@ -426,7 +453,7 @@ impl Run<'_> {
 
     async fn lock(&self, context: &StatementContext, key: &Key) -> Result<Locked, Report> {
         target::cancellable(context, async {
-            Ok(self.writer.lock_row(key, Mode::X, Wait::Block).await?)
+            Ok(self.writer.lock_row(key, self.mode, Wait::Block).await?)
         })
         .await
     }

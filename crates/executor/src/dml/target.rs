@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use tessera_catalog::TableDef;
 use tessera_locks::{LockOptions, Mode, Resource, Wait};
+use tessera_planner::{LockStrength, LockWait};
 use tessera_tables::{Table, Writer};
 use tessera_types::{RelationId, Report, codes};
 
@@ -19,6 +20,25 @@ pub(crate) fn lock_options(context: &StatementContext) -> LockOptions {
             .session
             .lock_timeout
             .map(|timeout| Instant::now() + timeout),
+    }
+}
+
+/// The mode of a row's lock: PostgreSQL's four strengths, which conflict as its table 13.3 says.
+pub(crate) fn row_mode(strength: LockStrength) -> Mode {
+    match strength {
+        LockStrength::KeyShare => Mode::IS,
+        LockStrength::Share => Mode::S,
+        LockStrength::NoKeyUpdate => Mode::SIX,
+        LockStrength::Update => Mode::X,
+    }
+}
+
+/// What to do when a row is not free.
+pub(crate) fn wait_of(wait: LockWait) -> Wait {
+    match wait {
+        LockWait::Block => Wait::Block,
+        LockWait::NoWait => Wait::NoWait,
+        LockWait::SkipLocked => Wait::SkipLocked,
     }
 }
 

@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use tessera_locks::{Mode, Wait};
 use tessera_planner::ColumnInfo;
 use tessera_planner::short_path::access::Access;
 use tessera_planner::short_path::scalar::Scalar;
-use tessera_planner::short_path::{LockStrength, LockWait, RowLocking, ShortSelect};
+use tessera_planner::short_path::{RowLocking, ShortSelect};
 use tessera_tables::{Locked, RowView, Stored, Table, Writer};
 use tessera_types::{Report, Value, ValueRef, codes};
 
 use crate::context::StatementContext;
 use crate::dml::expr::Around;
 use crate::dml::source::{Rows, point};
-use crate::dml::target;
+use crate::dml::target::{self, row_mode, wait_of};
 use crate::executor::Executor;
 use crate::outcome::{Outcome, RowBatch, RowStream};
 
@@ -60,17 +59,9 @@ impl Select {
         let Some((table, access)) = &self.plan.table else {
             return "Result".to_owned();
         };
-        let locks = match self.plan.locking {
-            Some(RowLocking {
-                strength: LockStrength::Update,
-                ..
-            }) => ", locking for update",
-            Some(RowLocking {
-                strength: LockStrength::Share,
-                ..
-            }) => ", locking for share",
-            None => "",
-        };
+        let locks = self.plan.locking.map_or_else(String::new, |locking| {
+            format!(", locking {}", locking.strength.words().to_lowercase())
+        });
         format!("{}{locks}", describe_access(table, access))
     }
 
@@ -195,7 +186,7 @@ impl Walk {
                 continue;
             };
             if let (Some(writer), Some(locking)) = (writer, select.plan.locking) {
-                let lock = writer.lock_row(&stored.key, lock_mode(locking), lock_wait(locking));
+                let lock = writer.lock_row(&stored.key, row_mode(locking.strength), wait_of(locking.wait));
                 match target::cancellable(context, async { Ok(lock.await?) }).await? {
                     Locked::Unchanged => {}
                     Locked::Gone | Locked::Skipped => continue,
@@ -275,21 +266,6 @@ fn stream(
         "SELECT",
         batches,
     ))
-}
-
-fn lock_mode(locking: RowLocking) -> Mode {
-    match locking.strength {
-        LockStrength::Update => Mode::X,
-        LockStrength::Share => Mode::S,
-    }
-}
-
-fn lock_wait(locking: RowLocking) -> Wait {
-    match locking.wait {
-        LockWait::Block => Wait::Block,
-        LockWait::NoWait => Wait::NoWait,
-        LockWait::SkipLocked => Wait::SkipLocked,
-    }
 }
 
 /// The value of LIMIT or OFFSET; NULL means none.

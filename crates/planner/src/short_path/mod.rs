@@ -24,6 +24,6 @@ mod select;
 mod tests;
 
 pub use select::{
-    LockStrength, LockWait, RowLocking, ShortSelect, bind_item, column_info, plain_table,
+    RowLocking, ShortSelect, bind_item, column_info, plain_table,
     plan_select,
 };

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use sqlparser::ast::{
-    Expr, GroupByExpr, LimitClause, LockType, NonBlock, ObjectName, OrderByKind, Query, Select,
+    Expr, GroupByExpr, LimitClause, ObjectName, OrderByKind, Query, Select,
     SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, WildcardAdditionalOptions,
 };
 use tessera_catalog::TableDef;
 use tessera_types::SqlType;
 
+use crate::parse::{LockStrength, LockWait, row_lock};
 use crate::statement::ColumnInfo;
 
 use super::access::{Access, OrderTerm, Wanted, choose};
@@ -37,30 +38,10 @@ pub struct ShortSelect {
 /// A locking clause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RowLocking {
-    /// UPDATE or SHARE.
+    /// How strongly.
     pub strength: LockStrength,
     /// What to do about rows that others have locked.
     pub wait: LockWait,
-}
-
-/// Strength of a locking clause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LockStrength {
-    /// FOR UPDATE, FOR NO KEY UPDATE.
-    Update,
-    /// FOR SHARE, FOR KEY SHARE.
-    Share,
-}
-
-/// NOWAIT, SKIP LOCKED, or neither.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LockWait {
-    /// Wait.
-    Block,
-    /// Fail at once.
-    NoWait,
-    /// Leave the row out.
-    SkipLocked,
 }
 
 /// Finds a table by the name written, searching the path; `None` for views and everything else.
@@ -84,11 +65,10 @@ pub fn plan_select(
     if !plain || !is_plain(select) {
         return Err(Unbound::Unsupported);
     }
-    let locking = locking_of(query)?;
     match select.from.as_slice() {
         [] => plan_constant(query, select, params),
         [from] if from.joins.is_empty() => {
-            plan_table(query, select, &from.relation, locking, lookup, params)
+            plan_table(query, select, &from.relation, lookup, params)
         }
         _ => Err(Unbound::Unsupported),
     }
@@ -151,7 +131,6 @@ fn plan_table(
     query: &Query,
     select: &Select,
     from: &TableFactor,
-    locking: Option<RowLocking>,
     lookup: TableLookup<'_>,
     params: &mut ParamTypes,
 ) -> Bound<ShortSelect> {
@@ -159,6 +138,7 @@ fn plan_table(
     let table = lookup(name).ok_or(Unbound::Unsupported)?;
     let scope = Scope::table(&table, alias.clone());
     let relation = alias.unwrap_or_else(|| table.name.clone());
+    let locking = locking_of(query, &relation)?;
     let mut binder = Binder::new(scope, params);
     let filter = select
         .selection
@@ -200,8 +180,6 @@ fn plan_table(
     };
     let access = match choose(&wanted) {
         Some(access) => access,
-        // Row locks are taken only on this path, so it also walks whole tables for them.
-        None if locking.is_some() && order.is_empty() => Access::Full,
         None => return Err(Unbound::Unsupported),
     };
     Ok(ShortSelect {
@@ -389,20 +367,19 @@ fn bind_limit(query: &Query, binder: &mut Binder<'_>) -> Bound<(Option<Scalar>, 
     ))
 }
 
-fn locking_of(query: &Query) -> Bound<Option<RowLocking>> {
+fn locking_of(query: &Query, alias: &str) -> Bound<Option<RowLocking>> {
     match query.locks.as_slice() {
         [] => Ok(None),
-        [clause] if clause.of.is_none() => {
-            let strength = match clause.lock_type {
-                LockType::Update => LockStrength::Update,
-                LockType::Share => LockStrength::Share,
-            };
-            let wait = match clause.nonblock {
-                None => LockWait::Block,
-                Some(NonBlock::Nowait) => LockWait::NoWait,
-                Some(NonBlock::SkipLocked) => LockWait::SkipLocked,
-            };
-            Ok(Some(RowLocking { strength, wait }))
+        [clause] => {
+            let clause = row_lock(clause);
+            if clause.of.as_ref().is_some_and(|of| of != alias) {
+                // The general path knows what to say.
+                return Err(Unbound::Unsupported);
+            }
+            Ok(Some(RowLocking {
+                strength: clause.strength,
+                wait: clause.wait,
+            }))
         }
         _ => Err(Unbound::Unsupported),
     }
