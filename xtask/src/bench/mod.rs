@@ -2,6 +2,7 @@
 //! the same run on the same machine; and the engine by itself.
 //!
 //! # Map
+//! - `contention`: many clients on few rows.
 //! - `postgres`: the PostgreSQL it is compared with.
 //! - `report`: medians and the table of ratios.
 //!
@@ -9,6 +10,7 @@
 //! 1. Contestants take turns, round by round, so that a slow minute hits all of them.
 //! 2. Every run is bounded in time; data lies on one file system.
 
+mod contention;
 mod postgres;
 mod report;
 
@@ -62,6 +64,10 @@ enum Name {
     Pgbench,
     /// COPY of millions of rows against PostgreSQL, and memory.
     Copy,
+    /// The lock manager without a wire: uncontended locks, deadlocks.
+    Locks,
+    /// Many clients on few rows against PostgreSQL: throughput and the slowest percent.
+    Contention,
 }
 
 impl Name {
@@ -75,7 +81,11 @@ pub(crate) fn run(project: &Project, arguments: &BenchArguments) -> Result<()> {
         let inside = project.build("tessera-bench", "inside", Profile::BenchFast)?;
         run_command(&mut Command::new(inside))?;
     }
-    if arguments.name == Name::Storage {
+    if arguments.name.covers(Name::Locks) {
+        let locks = project.build("tessera-bench", "locks", Profile::BenchFast)?;
+        run_command(&mut Command::new(locks))?;
+    }
+    if matches!(arguments.name, Name::Storage | Name::Locks) {
         return Ok(());
     }
     let programs = needed(tools::postgres()?)?;
@@ -91,6 +101,11 @@ pub(crate) fn run(project: &Project, arguments: &BenchArguments) -> Result<()> {
     let postgres = Postgres::start(&programs, &contest.folder.0)?;
     if arguments.name.covers(Name::Copy) {
         contest.copy(&postgres, arguments.rows, &mut report)?;
+    }
+    if arguments.name.covers(Name::Contention) {
+        let server = contest.start("contention")?;
+        contest.hot_rows(&postgres, &server, &mut report)?;
+        server.stop()?;
     }
     if arguments.name.covers(Name::Wire) || arguments.name.covers(Name::Pgbench) {
         let server = contest.start("bench")?;
