@@ -4,6 +4,7 @@ use tessera_types::{TxnId, Version};
 
 use crate::error::StoreError;
 use crate::range::KeySpace;
+use crate::reads::ReadSet;
 use crate::store::{Key, RunId, Val};
 
 /// What happens to one key.
@@ -77,6 +78,9 @@ pub struct WriteBatch {
     /// The commit is refused if one of these keys was changed after the version given, which must
     /// be that of a snapshot still held.
     pub must_be_unchanged: Vec<(KeySpace, Key, Version)>,
+    /// What the writes are based on. The commit is refused if any of it was changed since it was
+    /// read.
+    pub reads: Option<ReadSet>,
     /// Finished runs that belong to the batch, oldest first. A later run hides an earlier one,
     /// and `writes` hide them all. Their handles must be held until the commit is answered.
     pub runs: Vec<RunId>,
@@ -102,7 +106,10 @@ impl WriteBatch {
 
     /// Whether there is nothing to write and nothing to check.
     pub fn is_trivial(&self) -> bool {
-        self.is_empty() && self.must_not_exist.is_empty() && self.must_be_unchanged.is_empty()
+        self.is_empty()
+            && self.must_not_exist.is_empty()
+            && self.must_be_unchanged.is_empty()
+            && self.reads.as_ref().is_none_or(ReadSet::is_empty)
     }
 
     /// Bytes of all keys and values.

@@ -19,6 +19,8 @@ pub struct Capabilities {
     pub batch_writes_max: usize,
     /// Runs of one batch.
     pub batch_runs_max: usize,
+    /// Keys and ranges of `WriteBatch::reads`.
+    pub batch_reads_max: usize,
     /// How long a snapshot is sure to live, where time limits it.
     pub snapshot_age_max: Option<Duration>,
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use tessera_types::{Report, Retry, SqlState, Version, codes};
+use tessera_types::{Report, Retry, SqlState, TxnId, Version, codes};
 
 use crate::range::KeySpace;
 use crate::store::Key;
@@ -31,6 +31,20 @@ pub enum StoreError {
         space: KeySpace,
         /// The key.
         key: Key,
+    },
+    /// Something that the transaction read was changed by another one that comes before it.
+    #[error("a key of {space} that was read at {snapshot} was changed at {version}")]
+    SerializationFailure {
+        /// Where.
+        space: KeySpace,
+        /// The key that was changed; of a destroyed range the first key that was read of it.
+        key: Key,
+        /// The version as of which it was read.
+        snapshot: Version,
+        /// The version of the change.
+        version: Version,
+        /// Who changed it, if the change was on its way when it was found.
+        writer: Option<TxnId>,
     },
     /// Chosen to break a cycle of waiting transactions.
     #[error("the store ended the transaction to break a deadlock")]
@@ -121,9 +135,9 @@ impl StoreError {
     /// SQLSTATE and retry class. No `_` arm: a new variant must answer here.
     pub fn code(&self) -> (SqlState, Retry) {
         match self {
-            StoreError::Conflict { .. } | StoreError::SchemaChanged => {
-                (codes::SERIALIZATION_FAILURE, Retry::Transaction)
-            }
+            StoreError::Conflict { .. }
+            | StoreError::SerializationFailure { .. }
+            | StoreError::SchemaChanged => (codes::SERIALIZATION_FAILURE, Retry::Transaction),
             StoreError::Deadlock => (codes::DEADLOCK_DETECTED, Retry::Transaction),
             StoreError::LockTimeout => (codes::LOCK_NOT_AVAILABLE, Retry::Transaction),
             StoreError::SnapshotTooOld { .. } => (codes::SNAPSHOT_TOO_OLD, Retry::Transaction),
@@ -158,9 +172,10 @@ impl StoreError {
 
     fn hint(&self) -> Option<&'static str> {
         match self {
-            StoreError::Conflict { .. } | StoreError::SchemaChanged | StoreError::Deadlock => {
-                Some("Run the transaction again.")
-            }
+            StoreError::Conflict { .. }
+            | StoreError::SerializationFailure { .. }
+            | StoreError::SchemaChanged
+            | StoreError::Deadlock => Some("Run the transaction again."),
             StoreError::SnapshotTooOld { .. } => Some(
                 "Run the transaction again; keep transactions short while much data is written, \
                  or give the store more memory for recent versions.",

@@ -3,6 +3,7 @@
 use crate::batch::{Write, WriteBatch};
 use crate::capabilities::Capabilities;
 use crate::error::StoreError;
+use crate::reads::{REFINED_RANGES_MAX, ReadSet};
 use crate::store::Key;
 
 /// Refuses a batch over the engine's limits or with writes out of order.
@@ -12,6 +13,9 @@ pub(crate) fn check_batch(limits: &Capabilities, batch: &WriteBatch) -> Result<(
     }
     if batch.runs.len() > limits.batch_runs_max {
         return too_large("the number of runs of a batch", limits.batch_runs_max);
+    }
+    if let Some(reads) = &batch.reads {
+        check_reads(limits, reads)?;
     }
     let mut bytes = 0;
     for (_, key, write) in &batch.writes {
@@ -24,6 +28,24 @@ pub(crate) fn check_batch(limits: &Capabilities, batch: &WriteBatch) -> Result<(
     if !batch.is_sorted() {
         return Err(StoreError::Unavailable {
             reason: "the writes of the batch are not in order",
+        });
+    }
+    Ok(())
+}
+
+fn check_reads(limits: &Capabilities, reads: &ReadSet) -> Result<(), StoreError> {
+    if reads.len() > limits.batch_reads_max {
+        return too_large("the number of reads of a batch", limits.batch_reads_max);
+    }
+    if reads.refined.len() > REFINED_RANGES_MAX {
+        return too_large(
+            "the number of filtered ranges of a batch",
+            REFINED_RANGES_MAX,
+        );
+    }
+    if !reads.is_sorted() {
+        return Err(StoreError::Unavailable {
+            reason: "the reads of the batch are not in order",
         });
     }
     Ok(())

@@ -157,14 +157,15 @@ pub trait Store: Send + Sync {
     /// The newest visible version as a snapshot.
     fn snapshot(&self) -> Arc<dyn Snapshot>;
 
-    /// Whether a key was changed after `since`, by a visible commit. `since` must be the version
-    /// of a snapshot still held: what no snapshot can see is forgotten.
+    /// The newest change of a key after `since` by a visible commit. `since` must be the version
+    /// of a snapshot still held: what no snapshot can see is forgotten. If that snapshot was given
+    /// up and no change is known, the answer is `SnapshotTooOld`.
     fn changed_since(
         &self,
         space: KeySpace,
         key: &[u8],
         since: Version,
-    ) -> Deferred<'_, Result<bool, StoreError>>;
+    ) -> Deferred<'_, Result<Option<Version>, StoreError>>;
 
     /// Whether any key of a range was changed after `since`; the same condition.
     fn range_changed_since(

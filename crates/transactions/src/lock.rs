@@ -64,10 +64,11 @@ impl Transaction {
             }
             snapshot
         };
-        if !manager
+        if manager
             .store
             .changed_since(space, key, snapshot.version())
             .await?
+            .is_none()
         {
             return Ok(RowLock::Unchanged);
         }

@@ -26,8 +26,10 @@ mod cache;
 mod checkpoint;
 mod coding;
 mod commit;
+mod conditions;
 mod core;
 mod finisher;
+mod history;
 mod merge;
 mod open;
 mod options;
@@ -36,7 +38,9 @@ mod publish;
 mod recent;
 mod record;
 mod run;
+mod sequencer;
 mod snapshot;
+mod validate;
 mod verify;
 mod views;
 
@@ -165,28 +169,8 @@ impl Store for EmbeddedStore {
         space: KeySpace,
         key: &[u8],
         since: Version,
-    ) -> Deferred<'_, Result<bool, StoreError>> {
-        let core = &*self.core;
-        let newest = core.views.newest();
-        if core.recent.changed_since(space, key, since, newest) {
-            return Deferred::Ready(Ok(true));
-        }
-        let (runs, is_destroyed) = {
-            let state = core.views.lock();
-            let is_destroyed = state.destroyed_since(space, since, |range| range.contains(key));
-            (state.runs_changed_since(since), is_destroyed)
-        };
-        if is_destroyed {
-            return Deferred::Ready(Ok(true));
-        }
-        for run in runs {
-            match run.get(space, key) {
-                Ok(None) => {}
-                Ok(Some(_)) => return Deferred::Ready(Ok(true)),
-                Err(error) => return Deferred::Ready(Err(error)),
-            }
-        }
-        Deferred::Ready(Ok(false))
+    ) -> Deferred<'_, Result<Option<Version>, StoreError>> {
+        Deferred::Ready(conditions::changed_since(&self.core, space, key, since))
     }
 
     fn range_changed_since(
@@ -195,26 +179,8 @@ impl Store for EmbeddedStore {
         range: &KeyRange,
         since: Version,
     ) -> Deferred<'_, Result<bool, StoreError>> {
-        let core = &*self.core;
-        let newest = core.views.newest();
-        if core.recent.range_changed_since(space, range, since, newest) {
-            return Deferred::Ready(Ok(true));
-        }
-        let (runs, is_destroyed) = {
-            let state = core.views.lock();
-            let is_destroyed = state.destroyed_since(space, since, |other| other.overlaps(range));
-            (state.runs_changed_since(since), is_destroyed)
-        };
-        if is_destroyed {
-            return Deferred::Ready(Ok(true));
-        }
-        for run in runs {
-            match run.file.touches(space, range) {
-                Ok(false) => {}
-                other => return Deferred::Ready(other),
-            }
-        }
-        Deferred::Ready(Ok(false))
+        let changed = conditions::range_changed_since(&self.core, space, range, since);
+        Deferred::Ready(changed)
     }
 
     fn begin_run(&self) -> Result<Box<dyn RunWriter>, StoreError> {

@@ -18,18 +18,18 @@ use crate::directory::{CleanMark, DataDirectory};
 use crate::embedded::base;
 use crate::embedded::cache::RowCache;
 use crate::embedded::checkpoint::Checkpointer;
-use crate::embedded::commit::Sequencer;
 use crate::embedded::core::{Core, Counters, Outcomes, SpaceWatch};
 use crate::embedded::finisher::Finisher;
 use crate::embedded::options::{
-    BATCH_BYTES_MAX, BATCH_RUNS_MAX, BATCH_WRITES_MAX, EmbeddedOptions, KEY_BYTES_MAX,
-    VALUE_BYTES_MAX,
+    BATCH_BYTES_MAX, BATCH_READS_MAX, BATCH_RUNS_MAX, BATCH_WRITES_MAX, EmbeddedOptions,
+    KEY_BYTES_MAX, VALUE_BYTES_MAX,
 };
 use crate::embedded::pressure::Pressure;
 use crate::embedded::publish::Publisher;
 use crate::embedded::recent::Recent;
 use crate::embedded::record::{self, Record};
 use crate::embedded::run::{CommittedRun, RunSet};
+use crate::embedded::sequencer::Sequencer;
 use crate::embedded::views::{Additions, Destroyed, Views};
 use crate::error::StoreError;
 
@@ -110,6 +110,7 @@ fn capabilities(options: &EmbeddedOptions) -> Capabilities {
         batch_bytes_max,
         batch_writes_max: BATCH_WRITES_MAX,
         batch_runs_max: BATCH_RUNS_MAX,
+        batch_reads_max: BATCH_READS_MAX,
         snapshot_age_max: None,
     }
 }

@@ -14,6 +14,10 @@ pub(crate) const BATCH_BYTES_MAX: usize = 96 * 1024 * 1024;
 pub(crate) const BATCH_WRITES_MAX: usize = 4 * 1024 * 1024;
 /// Runs of one batch.
 pub(crate) const BATCH_RUNS_MAX: usize = 4_096;
+/// Keys and ranges of the reads of one batch.
+pub(crate) const BATCH_READS_MAX: usize = 64 * 1024;
+/// Writes of other commits that are remembered while reads are validated.
+pub(crate) const HISTORY_WRITES_MAX: usize = 1024 * 1024;
 /// Transactions whose unknown outcome is remembered.
 pub(crate) const UNKNOWN_TXNS_MAX: usize = 65_536;
 

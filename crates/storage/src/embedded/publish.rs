@@ -13,11 +13,10 @@ use parking_lot::Mutex;
 use tessera_log::LogError;
 use tessera_types::{TxnId, Version};
 
-use crate::batch::{CommitOutcome, Publish, Write};
+use crate::batch::{CommitOutcome, Publish};
 use crate::embedded::core::Core;
+use crate::embedded::history::SharedWrites;
 use crate::embedded::views::Additions;
-use crate::range::KeySpace;
-use crate::store::Key;
 
 /// A commit between its place in the log and its publication.
 pub(crate) struct Slot {
@@ -26,7 +25,7 @@ pub(crate) struct Slot {
     pub(crate) durable: bool,
     /// The log has taken responsibility for a commit that does not wait for the disk.
     pub(crate) accepted: bool,
-    pub(crate) writes: Vec<(KeySpace, Key, Write)>,
+    pub(crate) writes: SharedWrites,
     pub(crate) additions: Additions,
     pub(crate) before_publish: Option<Publish>,
     pub(crate) answer: oneshot::Sender<CommitOutcome>,
@@ -50,6 +49,13 @@ impl Publisher {
         if let Ok(at) = slots.binary_search_by_key(&version, |slot| slot.version) {
             slots[at].accepted = true;
         }
+    }
+
+    /// Whose commit has this version, if it is not published yet.
+    pub(crate) fn txn_of(&self, version: Version) -> Option<TxnId> {
+        let slots = self.slots.lock();
+        let at = slots.binary_search_by_key(&version, |slot| slot.version);
+        at.ok().map(|at| slots[at].txn)
     }
 
     /// Publishes, or takes back, everything at the front whose outcome is known.
@@ -93,21 +99,21 @@ fn publish(core: &Core, slot: Slot) -> Answer {
         let bytes: u64 = slot.additions.runs.iter().map(|run| run.bytes()).sum();
         core.run_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
-    let has_runs = !slot.additions.runs.is_empty();
+    let has_additions = !slot.additions.is_empty();
     core.views.publish(slot.version, slot.additions);
-    if has_runs {
-        // Only now: a batch that is checked at this moment must find the runs in one place.
-        core.sequencer.forget_runs(slot.version);
+    if has_additions {
+        // Only now: a batch that is checked at this moment must find them in one place.
+        core.sequencer.forget(slot.version);
     }
     core.counters.commits.fetch_add(1, Ordering::Relaxed);
     (slot.answer, CommitOutcome::Committed(slot.version))
 }
 
 fn withdraw(core: &Core, slot: Slot, error: &LogError) -> Answer {
-    for (space, key, _) in &slot.writes {
+    for (space, key, _) in slot.writes.iter() {
         core.recent.withdraw(*space, key, slot.version);
     }
-    core.sequencer.forget_runs(slot.version);
+    core.sequencer.forget(slot.version);
     let outcome = match error {
         LogError::Unresolved { .. } => {
             // The next opening may find the record, so its runs stay.

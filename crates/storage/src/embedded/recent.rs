@@ -36,7 +36,7 @@ const KEY_INLINE_BYTES: usize = 24;
 const NODE_BYTES: u64 = 224;
 /// Estimated bytes of one more version.
 const ENTRY_BYTES: u64 = 48;
-/// Nodes visited by a sweep per hold of the tree's lock.
+/// Nodes visited by a sweep or a validation per hold of the tree's lock.
 const SWEEP_CHUNK: usize = 512;
 
 type ShortKey = SmallVec<[u8; KEY_INLINE_BYTES]>;
@@ -225,16 +225,15 @@ impl Recent {
         })?
     }
 
-    /// Whether the key has a version of `since..=newest`, `since` left out.
+    /// The newest version of the key in `since..=newest`, `since` left out.
     pub(crate) fn changed_since(
         &self,
         space: KeySpace,
         key: &[u8],
         since: Version,
         newest: Version,
-    ) -> bool {
-        self.with_chain(space, key, |chain| changed(chain, since, newest))
-            .unwrap_or(false)
+    ) -> Option<Version> {
+        self.with_chain(space, key, |chain| changed(chain, since, newest))?
     }
 
     pub(crate) fn range_changed_since(
@@ -249,7 +248,46 @@ impl Recent {
         }
         let ordered = self.spaces[space.index()].ordered.read();
         let mut nodes = ordered.range::<[u8], Bounds<'_>>(range.as_bounds());
-        nodes.any(|(_, node)| changed(&node.chain.lock(), since, newest))
+        nodes.any(|(_, node)| changed(&node.chain.lock(), since, newest).is_some())
+    }
+
+    /// Shows `visit` the versions after `since`, published or not, of the keys of a range, until
+    /// it answers. No lock is held while it runs.
+    pub(crate) fn find_change<T>(
+        &self,
+        space: KeySpace,
+        range: &KeyRange,
+        since: Version,
+        mut visit: impl FnMut(&[u8], Version, Option<&Val>) -> Option<T>,
+    ) -> Option<T> {
+        let mut rest = Some(range.clone()).filter(|range| !range.is_empty());
+        while let Some(range) = rest.take() {
+            let mut changed: Vec<(ShortKey, Chain)> = Vec::new();
+            {
+                let ordered = self.spaces[space.index()].ordered.read();
+                let nodes = ordered.range::<[u8], Bounds<'_>>(range.as_bounds());
+                for (at, (key, node)) in nodes.take(SWEEP_CHUNK).enumerate() {
+                    let chain = node.chain.lock();
+                    let newer = chain.iter().take_while(|entry| entry.version > since);
+                    let newer = Chain::from_iter(newer.cloned());
+                    if !newer.is_empty() {
+                        changed.push((key.clone(), newer));
+                    }
+                    if at + 1 == SWEEP_CHUNK {
+                        rest = Some(range.after(Key::copy_from_slice(key)));
+                    }
+                }
+            }
+            rest = rest.filter(|rest| !rest.is_empty());
+            for (key, chain) in &changed {
+                for entry in chain {
+                    if let Some(answer) = visit(key, entry.version, entry.value.as_ref()) {
+                        return Some(answer);
+                    }
+                }
+            }
+        }
+        None
     }
 
     fn with_chain<T>(
@@ -408,10 +446,10 @@ impl Entry {
     }
 }
 
-fn changed(chain: &Chain, since: Version, newest: Version) -> bool {
-    chain
-        .iter()
-        .any(|entry| entry.version > since && entry.version <= newest)
+fn changed(chain: &Chain, since: Version, newest: Version) -> Option<Version> {
+    let versions = chain.iter().map(|entry| entry.version);
+    let mut seen = versions.filter(|version| *version <= newest);
+    seen.next().filter(|version| *version > since)
 }
 
 #[cfg(test)]

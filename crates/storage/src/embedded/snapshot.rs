@@ -119,14 +119,7 @@ impl EmbeddedSnapshot {
     }
 
     fn check_alive(&self) -> Result<(), StoreError> {
-        let kept_from = self.core.views.kept_from();
-        if self.version < kept_from {
-            return Err(StoreError::SnapshotTooOld {
-                snapshot: self.version,
-                kept_from,
-            });
-        }
-        Ok(())
+        self.core.views.check_kept(self.version)
     }
 
     /// Everything of a range, newest version of each key as of this snapshot, deletes included.

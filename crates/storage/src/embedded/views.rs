@@ -13,6 +13,7 @@ use tessera_types::Version;
 
 use crate::embedded::base::BaseView;
 use crate::embedded::run::CommittedRun;
+use crate::error::StoreError;
 use crate::live::LiveVersions;
 use crate::range::{KeyRange, KeySpace};
 use crate::statistics::SnapshotStatistics;
@@ -114,6 +115,19 @@ impl Views {
     /// The oldest version that snapshots may still read.
     pub(crate) fn kept_from(&self) -> Version {
         Version(self.kept_from.load(Ordering::Acquire))
+    }
+
+    /// Fails if snapshots of that version were given up, so that answers about what came after it
+    /// may be incomplete. To be asked after looking.
+    pub(crate) fn check_kept(&self, snapshot: Version) -> Result<(), StoreError> {
+        let kept_from = self.kept_from();
+        if snapshot < kept_from {
+            return Err(StoreError::SnapshotTooOld {
+                snapshot,
+                kept_from,
+            });
+        }
+        Ok(())
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, ViewsState> {
@@ -283,21 +297,28 @@ impl ViewsState {
         all.filter(|run| run.version > since).cloned().collect()
     }
 
-    /// Whether a range destroyed after `since` meets `range`.
+    /// The newest version after `since` in which a range that meets the given one was destroyed.
     pub(crate) fn destroyed_since(
         &self,
         space: KeySpace,
         since: Version,
         meets: impl Fn(&KeyRange) -> bool,
-    ) -> bool {
-        let all = self
-            .current()
-            .view
-            .destroyed
-            .iter()
-            .chain(&self.retired_destroyed);
-        all.filter(|d| d.version > since && d.space == space)
-            .any(|d| meets(&d.range))
+    ) -> Option<Version> {
+        self.all_destroyed(since)
+            .filter(|destroyed| destroyed.space == space && meets(&destroyed.range))
+            .map(|destroyed| destroyed.version)
+            .max()
+    }
+
+    /// Every range destroyed after `since`.
+    pub(crate) fn destroyed_after(&self, since: Version) -> Vec<Destroyed> {
+        self.all_destroyed(since).cloned().collect()
+    }
+
+    fn all_destroyed(&self, since: Version) -> impl Iterator<Item = &Destroyed> {
+        let current = &self.current().view.destroyed;
+        let all = current.iter().chain(&self.retired_destroyed);
+        all.filter(move |destroyed| destroyed.version > since)
     }
 
     fn install(

@@ -7,6 +7,7 @@
 //! # Map
 //! - `versions`: the map of keys to their versions.
 //! - `snapshot`: reads. `run`: the overflow of large transactions.
+//! - `validate`: whether what a transaction read is still so.
 //!
 //! # Invariants
 //! 1. One commit at a time, under `Inner::sequence`.
@@ -14,6 +15,7 @@
 
 mod run;
 mod snapshot;
+mod validate;
 mod versions;
 
 use std::collections::{HashMap, VecDeque};
@@ -35,6 +37,7 @@ use crate::statistics::{SnapshotStatistics, StoreStatistics};
 use crate::store::{Key, Mode, RunId, RunWriter, Snapshot, Store};
 use run::{MemoryRun, MemoryRunWriter};
 use snapshot::MemorySnapshot;
+use validate::validate;
 use versions::Versions;
 
 /// Keys with more than one version after which old versions are looked for.
@@ -47,6 +50,8 @@ const VALUE_BYTES_MAX: usize = 1024 * 1024 * 1024;
 const BATCH_BYTES_MAX: usize = 1024 * 1024 * 1024;
 /// Writes of one batch.
 const BATCH_WRITES_MAX: usize = 64 * 1024 * 1024;
+/// Keys and ranges of the reads of one batch.
+const BATCH_READS_MAX: usize = 64 * 1024;
 /// Runs of one batch.
 const BATCH_RUNS_MAX: usize = 4_096;
 
@@ -168,6 +173,7 @@ impl MemoryStore {
             batch_bytes_max: options.batch_bytes_max,
             batch_writes_max: BATCH_WRITES_MAX,
             batch_runs_max: BATCH_RUNS_MAX,
+            batch_reads_max: BATCH_READS_MAX,
             snapshot_age_max: None,
         };
         let sequence = Sequence {
@@ -244,7 +250,10 @@ impl Inner {
             }
         }
         for (space, key, since) in &batch.must_be_unchanged {
-            if spaces[space.index()].changed_since(key, *since, newest) {
+            if spaces[space.index()]
+                .changed_since(key, *since, newest)
+                .is_some()
+            {
                 let (space, key) = (*space, key.clone());
                 return Err(StoreError::Conflict {
                     kind: Conflict::Changed,
@@ -253,7 +262,11 @@ impl Inner {
                 });
             }
         }
-        Ok(())
+        drop(spaces);
+        match &batch.reads {
+            Some(reads) => validate(self, reads),
+            None => Ok(()),
+        }
     }
 
     fn commit(&self, batch: WriteBatch, before_publish: Option<Publish>) -> CommitOutcome {
@@ -366,7 +379,7 @@ impl Store for MemoryStore {
         space: KeySpace,
         key: &[u8],
         since: Version,
-    ) -> Deferred<'_, Result<bool, StoreError>> {
+    ) -> Deferred<'_, Result<Option<Version>, StoreError>> {
         let newest = self.inner.newest();
         let spaces = self.inner.spaces.read();
         Deferred::Ready(Ok(spaces[space.index()].changed_since(key, since, newest)))

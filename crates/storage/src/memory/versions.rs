@@ -72,11 +72,34 @@ impl Versions {
         keys
     }
 
-    /// Whether a version of `since..=newest` exists, `since` left out.
-    pub(crate) fn changed_since(&self, key: &[u8], since: Version, newest: Version) -> bool {
-        self.chains
-            .get(key)
-            .is_some_and(|chain| changed(chain, since, newest))
+    /// The newest version of the key in `since..=newest`, `since` left out.
+    pub(crate) fn changed_since(
+        &self,
+        key: &[u8],
+        since: Version,
+        newest: Version,
+    ) -> Option<Version> {
+        changed(self.chains.get(key)?, since, newest)
+    }
+
+    /// The versions after `since` of the keys of a range, in key order.
+    pub(crate) fn changes(
+        &self,
+        range: &KeyRange,
+        since: Version,
+    ) -> impl Iterator<Item = (&Key, Version, Option<&Val>)> {
+        // A range without keys must not reach the map, which refuses it.
+        let range = (!range.is_empty()).then(|| range.as_bounds());
+        let chains = range.map(|bounds| {
+            self.chains
+                .range::<[u8], (Bound<&[u8]>, Bound<&[u8]>)>(bounds)
+        });
+        chains.into_iter().flatten().flat_map(move |(key, chain)| {
+            let newer = chain
+                .iter()
+                .take_while(move |(version, _)| *version > since);
+            newer.map(move |(version, value)| (key, *version, value.as_ref()))
+        })
     }
 
     pub(crate) fn range_changed_since(
@@ -89,7 +112,7 @@ impl Versions {
             && self
                 .chains
                 .range::<[u8], (Bound<&[u8]>, Bound<&[u8]>)>(range.as_bounds())
-                .any(|(_, chain)| changed(chain, since, newest))
+                .any(|(_, chain)| changed(chain, since, newest).is_some())
     }
 
     /// Adds the newest version of a key, or replaces it when it is of the same commit. Says
@@ -159,10 +182,10 @@ fn visible(chain: &Chain, at: Version) -> Option<&Val> {
     chain.iter().find(|(version, _)| *version <= at)?.1.as_ref()
 }
 
-fn changed(chain: &Chain, since: Version, newest: Version) -> bool {
-    chain
-        .iter()
-        .any(|(version, _)| *version > since && *version <= newest)
+fn changed(chain: &Chain, since: Version, newest: Version) -> Option<Version> {
+    let versions = chain.iter().map(|(version, _)| *version);
+    let mut seen = versions.filter(|version| *version <= newest);
+    seen.next().filter(|version| *version > since)
 }
 
 /// Keeps the first `keep + 1` entries and of the others those that a live snapshot sees.

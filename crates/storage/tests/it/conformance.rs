@@ -210,7 +210,10 @@ fn changes_since_a_snapshot_are_known_as_long_as_it_lives() {
         let since = snapshot.version();
         put(store, &["b=2"]);
         put(store, &["c-"]);
-        let changed = |k: &str| block_on(store.changed_since(ROWS, k.as_bytes(), since)).unwrap();
+        let changed = |k: &str| {
+            let change = block_on(store.changed_since(ROWS, k.as_bytes(), since)).unwrap();
+            change.map(|version| version.0 - since.0)
+        };
         let within = |from: &str, to: &str| {
             let range = KeyRange::half_open(key(from), key(to));
             block_on(store.range_changed_since(ROWS, &range, since)).unwrap()
@@ -218,7 +221,7 @@ fn changes_since_a_snapshot_are_known_as_long_as_it_lives() {
         for _ in 0..3 {
             assert_eq!(
                 ["a", "b", "c", "d"].map(changed),
-                [false, true, true, false],
+                [None, Some(1), Some(2), None],
                 "{name}"
             );
             assert!(
@@ -319,11 +322,13 @@ fn runs_belong_to_their_commit() {
             assert_eq!(get(&before, "b"), Some("0".into()), "{name}");
             let since = before.version();
             assert!(
-                block_on(store.changed_since(ROWS, b"e", since)).unwrap(),
+                block_on(store.changed_since(ROWS, b"e", since)).unwrap() == Some(version),
                 "{name}"
             );
             assert!(
-                !block_on(store.changed_since(ROWS, b"z", since)).unwrap(),
+                block_on(store.changed_since(ROWS, b"z", since))
+                    .unwrap()
+                    .is_none(),
                 "{name}"
             );
             let range = KeyRange::half_open(key("dd"), key("ee"));
@@ -429,7 +434,9 @@ fn a_destroyed_range_is_empty_for_new_snapshots_only() {
             assert_eq!(all(&before), "a=1 b1=1 b2=2 b3=2 c=1", "{name}");
             assert_eq!(get(&before, "b1"), Some("1".into()), "{name}");
             assert!(
-                block_on(store.changed_since(ROWS, b"b1", before.version())).unwrap(),
+                block_on(store.changed_since(ROWS, b"b1", before.version()))
+                    .unwrap()
+                    .is_some(),
                 "{name}"
             );
             checkpoint(store);

@@ -9,5 +9,8 @@ mod failures;
 mod harness;
 mod memory;
 mod model;
+mod points;
 mod power_loss;
 mod pressure;
+mod reads;
+mod skew;
