@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
-use tessera_storage::{CommitOutcome, RunId, WriteBatch};
+use tessera_storage::{CommitOutcome, RunId, StoreError, WriteBatch};
 use tessera_telemetry::metrics;
 use tessera_types::Version;
 use tokio::runtime::Handle;
 
 use crate::buffer::Spilled;
-use crate::error::TransactionError;
+use crate::error::{ConflictingWrite, TransactionError};
 use crate::transaction::{Inner, Status, Transaction};
 
 impl Transaction {
@@ -26,11 +26,14 @@ impl Transaction {
             .acquire()
             .await
             .map_err(|_closed| TransactionError::Ended)?;
-        let (hooks, writes, spilled) = {
+        let (hooks, writer, reads, writes, spilled) = {
             let mut state = inner.state.lock();
             state.check_active()?;
             let mut buffer = inner.buffer.write();
-            if buffer.is_empty() && !state.has_hooks() {
+            // Without writes, all that was read is the state of one version, and the transaction
+            // has its place right after that; unless it also looked at what is newest.
+            let reads_are_mixed = inner.reads.as_ref().is_some_and(|reads| reads.has_newest());
+            if buffer.is_empty() && !state.has_hooks() && !reads_are_mixed {
                 let version = inner.manager.store.newest();
                 drop(buffer);
                 state.end(Status::Committed(version));
@@ -40,17 +43,26 @@ impl Transaction {
             }
             state.status = Status::Committing;
             let (writes, spilled) = buffer.take();
-            (state.take_publish_hooks(), writes, spilled)
+            let reads = match (&inner.reads, &state.snapshot) {
+                (Some(reads), Some(snapshot)) => reads.take(Arc::clone(snapshot)),
+                // Without a snapshot nothing was read.
+                _ => None,
+            };
+            let hooks = state.take_publish_hooks();
+            (hooks, state.writer(), reads, writes, spilled)
         };
         let batch = WriteBatch {
             txn: inner.id,
             writes,
+            reads,
             runs: run_ids(&spilled),
             durability: inner.options.durability,
             origin: inner.options.origin,
             ..WriteBatch::default()
         };
+        let (manager, id) = (Arc::clone(&inner.manager), inner.id);
         let publish = Box::new(move |version| {
+            manager.writers.note(version, id, writer.as_ref());
             for (_, hook) in hooks {
                 hook(version);
             }
@@ -127,8 +139,9 @@ impl Inner {
                 for (_, hook) in hooks.into_iter().rev() {
                     hook();
                 }
+                let error = self.explain(error);
                 self.release();
-                Err(error.into())
+                Err(error)
             }
             CommitOutcome::Unknown(txn) => {
                 tracing::error!(%txn, "it is not known whether the transaction was committed");
@@ -138,6 +151,32 @@ impl Inner {
                 self.release();
                 Err(TransactionError::OutcomeUnknown { txn })
             }
+        }
+    }
+
+    /// Adds to a lost conflict what is known about the other side.
+    fn explain(&self, error: StoreError) -> TransactionError {
+        let StoreError::SerializationFailure {
+            space,
+            key,
+            snapshot,
+            version,
+            writer,
+        } = error
+        else {
+            return error.into();
+        };
+        metrics().txn_conflicts.increment();
+        let (writer, statement) = self.manager.writer_of(version, writer);
+        TransactionError::SerializationFailure {
+            write: Box::new(ConflictingWrite {
+                space,
+                key,
+                snapshot,
+                version,
+                writer,
+                statement,
+            }),
         }
     }
 }

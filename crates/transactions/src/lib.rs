@@ -6,6 +6,8 @@
 //! - `write`, `lock`, `commit`: the three things a transaction does to the world, one file each.
 //! - `view`: [`TxnView`]: what a statement reads, a snapshot merged with own writes.
 //! - `merge`: the merge of a scan with own writes.
+//! - `reads`, `intervals`, `tracked`: what a serializable transaction has read, in bounded memory.
+//! - `writers`: who committed lately, for errors that name the other side.
 //! - `buffer`: own writes, by key and command, in memory and in runs of the store.
 //! - `options`, `error`: what callers say and what they are told.
 //!
@@ -16,7 +18,8 @@
 //! 3. Order at commit: durable, hooks of dependents, visible, locks released, answered.
 //! 4. What came after a savepoint, or in a statement that failed, leaves neither writes nor
 //!    hooks behind.
-//! 5. A commit whose fate is unknown is reported as such; it is not repeated here.
+//! 5. A serializable transaction that wrote commits only if all it read is still so.
+//! 6. A commit whose fate is unknown is reported as such; it is not repeated here.
 //!
 //! # Not here
 //! Models (tables, catalog), time-outs of statements (`engine`), how a store keeps data.
@@ -24,15 +27,19 @@
 mod buffer;
 mod commit;
 mod error;
+mod intervals;
 mod lock;
 mod manager;
 mod merge;
 mod options;
+mod reads;
+mod tracked;
 mod transaction;
 mod view;
 mod write;
+mod writers;
 
-pub use error::TransactionError;
+pub use error::{ConflictingWrite, TransactionError};
 pub use lock::RowLock;
 pub use manager::{ActiveTransaction, Transactions};
 pub use options::{Isolation, TransactionOptions, TransactionsOptions};

@@ -1,12 +1,11 @@
 //! Locking: the parents of a resource are taken along, and a row is checked against the snapshot.
 
 use tessera_locks::{Grant, LockOptions, Mode, Resource};
-use tessera_storage::KeySpace;
+use tessera_storage::{Key, KeySpace};
 use tessera_telemetry::metrics;
 use tessera_types::RelationId;
 
-use crate::error::TransactionError;
-use crate::options::Isolation;
+use crate::error::{ConflictingWrite, TransactionError};
 use crate::transaction::Transaction;
 
 /// What became of a request for a row.
@@ -40,7 +39,7 @@ impl Transaction {
     }
 
     /// Locks the row or index key `key` of a relation, and tells whether it was changed since the
-    /// snapshot. In REPEATABLE READ a changed row is the error 40001.
+    /// snapshot. In REPEATABLE READ and SERIALIZABLE a changed row is the error 40001.
     pub async fn lock_row(
         &self,
         relation: RelationId,
@@ -64,21 +63,26 @@ impl Transaction {
             }
             snapshot
         };
-        if manager
-            .store
-            .changed_since(space, key, snapshot.version())
-            .await?
-            .is_none()
-        {
+        let snapshot = snapshot.version();
+        let Some(version) = manager.store.changed_since(space, key, snapshot).await? else {
             return Ok(RowLock::Unchanged);
+        };
+        if !self.isolation().keeps_snapshot() {
+            return Ok(RowLock::Changed);
         }
-        match self.isolation() {
-            Isolation::ReadCommitted => Ok(RowLock::Changed),
-            Isolation::RepeatableRead => {
-                metrics().txn_conflicts.increment();
-                Err(TransactionError::ConcurrentUpdate { relation })
-            }
-        }
+        metrics().txn_conflicts.increment();
+        let (writer, statement) = manager.writer_of(version, None);
+        Err(TransactionError::ConcurrentUpdate {
+            relation,
+            write: Box::new(ConflictingWrite {
+                space,
+                key: Key::copy_from_slice(key),
+                snapshot,
+                version,
+                writer,
+                statement,
+            }),
+        })
     }
 
     /// A transaction that another session ended while we waited must not keep the new lock.

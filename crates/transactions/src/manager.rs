@@ -8,12 +8,13 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use tessera_environment::Environment;
 use tessera_locks::LockManager;
-use tessera_storage::Store;
+use tessera_storage::{REFINED_RANGES_MAX, Store};
 use tessera_types::{RelationId, TxnId, Version};
 
 use crate::options::{Isolation, TransactionOptions, TransactionsOptions};
 use crate::transaction::{Inner, Transaction};
 use crate::view::TxnView;
+use crate::writers::{Writers, shortened};
 
 /// Independent parts of the list of active transactions.
 const SHARDS: usize = 32;
@@ -27,6 +28,7 @@ pub struct Transactions {
     pub(crate) locks: Arc<LockManager>,
     pub(crate) environment: Environment,
     pub(crate) options: TransactionsOptions,
+    pub(crate) writers: Writers,
     next_id: AtomicU64,
     active: Box<[Index<TxnId>]>,
     tokens: Index<String>,
@@ -52,6 +54,8 @@ pub struct ActiveTransaction {
     pub locks: usize,
     /// Bytes of own writes in memory.
     pub write_bytes: usize,
+    /// Keys and ranges it has read, if they will be validated.
+    pub reads: usize,
     /// Number of savepoints.
     pub savepoints: usize,
     /// An error made it unusable until it is rolled back.
@@ -75,6 +79,7 @@ impl Transactions {
             locks,
             environment,
             options,
+            writers: Writers::default(),
             next_id: AtomicU64::new(first_id),
             active: (0..SHARDS).map(|_| Mutex::default()).collect(),
             tokens: Mutex::default(),
@@ -92,7 +97,7 @@ impl Transactions {
 
     /// What is committed now, without a transaction: for statements that only read and are alone.
     pub fn view(&self) -> Arc<TxnView> {
-        Arc::new(TxnView::new(self.store.snapshot(), None))
+        Arc::new(TxnView::new(self.store.snapshot(), None, None))
     }
 
     /// The active transaction of that token.
@@ -140,6 +145,33 @@ impl Transactions {
     /// The number that names a row or index key in the lock table.
     pub fn row_hash(&self, relation: RelationId, key: &[u8]) -> u64 {
         self.row_hasher.hash_one((relation.0, key))
+    }
+
+    /// Who made the change of that version, as far as it is remembered, and by which statement.
+    /// `writer` is what the store knows.
+    pub(crate) fn writer_of(
+        &self,
+        version: Version,
+        writer: Option<TxnId>,
+    ) -> (Option<TxnId>, Option<Arc<str>>) {
+        if let Some(found) = self.writers.find(version) {
+            return (Some(found.txn), found.statement);
+        }
+        // On its way, so it is still active.
+        let statement = writer.and_then(|id| {
+            let inner = self.shard(id).lock().get(&id)?.upgrade()?;
+            let statement = inner.state.lock().writer();
+            statement.as_ref().map(shortened)
+        });
+        (writer, statement)
+    }
+
+    /// Keys and ranges that one transaction may record.
+    pub(crate) fn reads_max(&self) -> usize {
+        let batch_max = self.store.capabilities().batch_reads_max;
+        self.options
+            .reads_max
+            .min(batch_max.saturating_sub(REFINED_RANGES_MAX))
     }
 
     pub(crate) fn register_token(&self, token: &str, inner: &Arc<Inner>) {

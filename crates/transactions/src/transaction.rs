@@ -15,6 +15,7 @@ use crate::buffer::{Command, WriteBuffer};
 use crate::error::TransactionError;
 use crate::manager::{ActiveTransaction, Transactions};
 use crate::options::{Isolation, TransactionOptions};
+use crate::reads::{ReadTracker, ViewReads};
 use crate::view::{OwnWrites, TxnView};
 
 /// Where a transaction stands.
@@ -54,6 +55,8 @@ pub(crate) struct Inner {
     pub(crate) state: Mutex<State>,
     /// Shared with views. Lock order: `state` before `buffer`.
     pub(crate) buffer: Arc<RwLock<WriteBuffer>>,
+    /// Only in serializable transactions that may write.
+    pub(crate) reads: Option<Arc<ReadTracker>>,
     token: OnceLock<String>,
     statement: Mutex<Option<Arc<str>>>,
     attachment: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
@@ -69,6 +72,8 @@ pub(crate) struct State {
     /// Command of the statement that runs now, or ran last.
     pub(crate) command: Command,
     pub(crate) in_statement: bool,
+    /// The statement that wrote last, and its command.
+    writer: (Command, Option<Arc<str>>),
     savepoints: Vec<Savepoint>,
     on_publish: Vec<(Command, PublishHook)>,
     on_rollback: Vec<(Command, RollbackHook)>,
@@ -84,6 +89,12 @@ struct Savepoint {
 impl Inner {
     pub(crate) fn new(manager: Arc<Transactions>, id: TxnId, options: TransactionOptions) -> Self {
         let started_at = manager.environment.clock.unix_micros();
+        if options.isolation.keeps_snapshot() {
+            manager.writers.enter();
+        }
+        // Whoever only reads sees one state, that of its snapshot, and needs no validation.
+        let validates = options.isolation == Isolation::Serializable && !options.read_only;
+        let reads = validates.then(|| Arc::new(ReadTracker::new(manager.reads_max())));
         Inner {
             manager,
             id,
@@ -96,11 +107,13 @@ impl Inner {
                 snapshot: None,
                 command: 1,
                 in_statement: false,
+                writer: (0, None),
                 savepoints: Vec::new(),
                 on_publish: Vec::new(),
                 on_rollback: Vec::new(),
             }),
             buffer: Arc::default(),
+            reads,
             token: OnceLock::new(),
             statement: Mutex::new(None),
             attachment: Mutex::new(None),
@@ -120,9 +133,15 @@ impl Inner {
             statement: self.statement.lock().clone(),
             locks: self.owner.held_count(),
             write_bytes: self.buffer.read().bytes(),
+            reads: self.reads.as_ref().map_or(0, |reads| reads.len()),
             savepoints: state.savepoints.len(),
             is_failed: state.is_failed,
         }
+    }
+
+    /// What runs now.
+    pub(crate) fn statement(&self) -> Option<Arc<str>> {
+        self.statement.lock().clone()
     }
 
     /// Ends a transaction that is not committed: hooks, writes, locks.
@@ -144,6 +163,12 @@ impl Inner {
     /// Gives back what an ended transaction holds.
     pub(crate) fn release(&self) {
         *self.attachment.lock() = None;
+        if let Some(reads) = &self.reads {
+            reads.close();
+        }
+        if self.options.isolation.keeps_snapshot() {
+            self.manager.writers.leave();
+        }
         self.manager.locks.release_all(&self.owner);
         self.manager.forget(self.id, self.token.get());
     }
@@ -194,6 +219,18 @@ impl State {
 
     pub(crate) fn take_publish_hooks(&mut self) -> Vec<(Command, PublishHook)> {
         std::mem::take(&mut self.on_publish)
+    }
+
+    /// Remembers which statement writes, to be named in the errors of others.
+    pub(crate) fn note_writer(&mut self, inner: &Inner) {
+        if self.writer.0 != self.command {
+            self.writer = (self.command, inner.statement());
+        }
+    }
+
+    /// The statement that wrote last.
+    pub(crate) fn writer(&self) -> Option<Arc<str>> {
+        self.writer.1.clone()
     }
 
     pub(crate) fn has_hooks(&self) -> bool {
@@ -341,10 +378,10 @@ impl Transaction {
             match self.isolation() {
                 // Taken at the first read; a statement that reads nothing needs none.
                 Isolation::ReadCommitted => state.snapshot = None,
-                Isolation::RepeatableRead if state.snapshot.is_none() => {
+                Isolation::RepeatableRead | Isolation::Serializable if state.snapshot.is_none() => {
                     state.snapshot = Some(self.inner.manager.store.snapshot());
                 }
-                Isolation::RepeatableRead => {}
+                Isolation::RepeatableRead | Isolation::Serializable => {}
             }
             start
         };
@@ -366,23 +403,50 @@ impl Transaction {
             let command = state.view_command();
             (self.snapshot_of(&mut state), command)
         };
+        let since = snapshot.version();
+        let reads = self.inner.reads.as_ref();
         Arc::new(TxnView::new(
             snapshot,
             OwnWrites::new(&self.inner.buffer, command),
+            reads.map(|tracker| ViewReads::of_snapshot(tracker, since)),
         ))
     }
 
     /// What is newest: everything committed by now, and all own writes so far, this statement's
     /// too. For work under a lock that keeps others from changing what is read.
+    ///
+    /// What it reads counts as read by a serializable transaction, as of now.
     pub fn newest_view(&self) -> Arc<TxnView> {
+        let tracker = self.newest_reads();
         let own = OwnWrites::new(&self.inner.buffer, Command::MAX);
-        Arc::new(TxnView::new(self.inner.manager.store.snapshot(), own))
+        let snapshot = self.inner.manager.store.snapshot();
+        let reads = tracker.map(|tracker| ViewReads::of_newest(&tracker, snapshot.version()));
+        Arc::new(TxnView::new(snapshot, own, reads))
+    }
+
+    /// Like `newest_view`, for what is no part of the transaction's outcome, such as the start of
+    /// a counter that goes on whatever becomes of the transaction: nothing is recorded.
+    pub fn newest_view_unrecorded(&self) -> Arc<TxnView> {
+        let own = OwnWrites::new(&self.inner.buffer, Command::MAX);
+        let snapshot = self.inner.manager.store.snapshot();
+        Arc::new(TxnView::new(snapshot, own, None))
+    }
+
+    /// Where to record reads of what is newest. Makes sure that the transaction has its snapshot
+    /// before they are made: changes are known only after that.
+    pub(crate) fn newest_reads(&self) -> Option<Arc<ReadTracker>> {
+        let tracker = self.inner.reads.as_ref()?;
+        let mut state = self.inner.state.lock();
+        if state.status == Status::Active {
+            drop(self.snapshot_of(&mut state));
+        }
+        Some(Arc::clone(tracker))
     }
 
     /// The present snapshot, taken now if there is none.
     pub(crate) fn snapshot_of(&self, state: &mut State) -> Arc<dyn Snapshot> {
         let store = &self.inner.manager.store;
-        if !state.in_statement && self.isolation() == Isolation::ReadCommitted {
+        if !state.in_statement && !self.isolation().keeps_snapshot() {
             return store.snapshot();
         }
         Arc::clone(state.snapshot.get_or_insert_with(|| store.snapshot()))
@@ -533,7 +597,7 @@ impl StatementGuard {
         {
             let mut state = inner.state.lock();
             state.in_statement = false;
-            if inner.options.isolation == Isolation::ReadCommitted {
+            if !inner.options.isolation.keeps_snapshot() {
                 // Views that are still open hold it themselves.
                 state.snapshot = None;
             }

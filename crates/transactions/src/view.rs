@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use tessera_storage::{
-    Deferred, Key, KeyRange, KeySpace, Scan, ScanOptions, Snapshot, StoreError, Val,
+    Deferred, Key, KeyRange, KeySpace, ReadFilter, Scan, ScanOptions, Snapshot, StoreError, Val,
 };
 use tessera_types::Version;
 
 use crate::buffer::{Command, Found, RangeWrites, WriteBuffer};
 use crate::merge::MergeScan;
+use crate::reads::ViewReads;
+use crate::tracked::TrackedScan;
 
 /// A frozen view of the database. `Send + Sync`: one statement may read it from many threads.
 ///
@@ -18,7 +20,9 @@ use crate::merge::MergeScan;
 /// After the transaction has ended, only the snapshot is left of it.
 pub struct TxnView {
     snapshot: Arc<dyn Snapshot>,
-    own: Option<OwnWrites>,
+    own: Option<Arc<OwnWrites>>,
+    /// Where reads are recorded: only in serializable transactions that may write.
+    reads: Option<ViewReads>,
 }
 
 /// The transaction's writes before one command; registered as a live view until dropped.
@@ -56,8 +60,35 @@ impl Drop for OwnWrites {
 }
 
 impl TxnView {
-    pub(crate) fn new(snapshot: Arc<dyn Snapshot>, own: Option<OwnWrites>) -> Self {
-        TxnView { snapshot, own }
+    pub(crate) fn new(
+        snapshot: Arc<dyn Snapshot>,
+        own: Option<OwnWrites>,
+        reads: Option<ViewReads>,
+    ) -> Self {
+        TxnView {
+            snapshot,
+            own: own.map(Arc::new),
+            reads,
+        }
+    }
+
+    /// The same view for a reader who looks only for some rows: changes of what its scans read
+    /// count against a serializable transaction only if `filter` says that they may matter.
+    /// Points are not filtered.
+    pub fn refined(self: &Arc<Self>, filter: ReadFilter) -> Arc<TxnView> {
+        let Some(reads) = &self.reads else {
+            return Arc::clone(self);
+        };
+        Arc::new(TxnView {
+            snapshot: Arc::clone(&self.snapshot),
+            own: self.own.clone(),
+            reads: Some(reads.refined(filter)),
+        })
+    }
+
+    /// Whether what it reads is recorded, so that a filter is worth making.
+    pub fn records_reads(&self) -> bool {
+        self.reads.is_some()
     }
 
     /// Version of the snapshot below.
@@ -81,9 +112,14 @@ impl TxnView {
             .as_ref()
             .map_or(Found::Nothing, |own| own.find(space, key))
         {
+            // What others do to a key does not change what was written to it here.
             Found::Write(write) => Deferred::Ready(Ok(write.into_value())),
-            Found::Nothing => self.snapshot.get(space, key),
+            Found::Nothing => {
+                self.record(space, key);
+                self.snapshot.get(space, key)
+            }
             Found::MaybeIn(runs) => {
+                self.record(space, key);
                 let key = Key::copy_from_slice(key);
                 Deferred::Pending(Box::pin(async move {
                     for run in runs {
@@ -103,6 +139,9 @@ impl TxnView {
         keys: &[(KeySpace, Key)],
     ) -> Deferred<'_, Result<Vec<Option<Val>>, StoreError>> {
         if self.own.is_none() {
+            for (space, key) in keys {
+                self.record(*space, key);
+            }
             return self.snapshot.get_many(keys);
         }
         let keys = keys.to_vec();
@@ -122,6 +161,15 @@ impl TxnView {
         range: KeyRange,
         options: ScanOptions,
     ) -> Box<dyn Scan> {
+        let Some(reads) = &self.reads else {
+            return self.scan_merged(space, range, options);
+        };
+        let merged = self.scan_merged(space, range.clone(), options.clone());
+        let reads = reads.clone();
+        Box::new(TrackedScan::new(merged, reads, space, &range, &options))
+    }
+
+    fn scan_merged(&self, space: KeySpace, range: KeyRange, options: ScanOptions) -> Box<dyn Scan> {
         let Some(own) = &self.own else {
             return Arc::clone(&self.snapshot).scan(space, range, options);
         };
@@ -136,6 +184,12 @@ impl TxnView {
             range,
             options,
         ))
+    }
+
+    fn record(&self, space: KeySpace, key: &[u8]) {
+        if let Some(reads) = &self.reads {
+            reads.key(space, key);
+        }
     }
 
     /// Cuts a range into at most `count` parts of about equal size, for parallel scans.

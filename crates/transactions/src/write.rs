@@ -6,6 +6,7 @@ use tessera_storage::{Deferred, Key, KeySpace, StoreError, Val, Write};
 
 use crate::buffer::{Command, Found};
 use crate::error::TransactionError;
+use crate::reads::ViewReads;
 use crate::transaction::Transaction;
 
 impl Transaction {
@@ -29,8 +30,9 @@ impl Transaction {
         let capabilities = inner.manager.store.capabilities();
         check_size("a key", key.len(), capabilities.key_bytes_max)?;
         check_size("a value", write.value_bytes(), capabilities.value_bytes_max)?;
-        let state = inner.state.lock();
+        let mut state = inner.state.lock();
         state.check_active()?;
+        state.note_writer(inner);
         let mut boundaries: Vec<Command> = Vec::new();
         state.boundaries(&mut boundaries);
         let command = state.command;
@@ -50,17 +52,23 @@ impl Transaction {
 
     /// The newest value of a key: an own write, also of this statement, or else what is committed
     /// now. For uniqueness checks and re-reads, after the lock is granted.
+    ///
+    /// Counts as a read of a serializable transaction, as of now.
     pub fn get_newest(
         &self,
         space: KeySpace,
         key: &[u8],
     ) -> Deferred<'_, Result<Option<Val>, StoreError>> {
         let store = &self.inner.manager.store;
+        let tracker = self.newest_reads();
         let runs = match self.inner.buffer.read().find(space, key, Command::MAX) {
             Found::Write(write) => return Deferred::Ready(Ok(write.into_value())),
             Found::MaybeIn(runs) => runs,
             Found::Nothing => {
                 let snapshot = store.snapshot();
+                if let Some(tracker) = &tracker {
+                    ViewReads::of_newest(tracker, snapshot.version()).key(space, key);
+                }
                 if let Deferred::Ready(value) = snapshot.get(space, key) {
                     return Deferred::Ready(value);
                 }
@@ -75,6 +83,9 @@ impl Transaction {
                 }
             }
             let snapshot = store.snapshot();
+            if let Some(tracker) = &tracker {
+                ViewReads::of_newest(tracker, snapshot.version()).key(space, &key);
+            }
             snapshot.get(space, &key).await
         }))
     }

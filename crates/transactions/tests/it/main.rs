@@ -5,4 +5,5 @@
 mod anomalies;
 mod commit;
 mod model;
+mod serializable;
 mod world;
