@@ -4,6 +4,7 @@
 
 mod anomalies;
 mod commit;
+mod history;
 mod model;
 mod serializable;
 mod world;
