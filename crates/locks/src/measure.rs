@@ -1,18 +1,28 @@
 //! What the lock table tells the metrics.
 
-use std::time::Instant;
+use std::time::Duration;
 
-use tessera_telemetry::labels::{LockMode, LockPath, LockResult, ResourceClass};
+use tessera_telemetry::labels::{LockMode, LockPath, LockResult, ResourceClass, Victim};
 use tessera_telemetry::metrics;
 
-use crate::manager::Grant;
-use crate::mode::Mode;
-use crate::report::LockError;
+use crate::history::WaitOutcome;
+use crate::mode::{MODE_COUNT, Mode};
 use crate::resource::Resource;
+use crate::victim::VictimPolicy;
 
-/// A request was granted without waiting.
-pub(crate) fn granted_at_once(mode: Mode) {
-    let labels = (label(mode), LockPath::Fast, LockResult::Granted);
+/// So many requests, by mode, were granted without waiting.
+pub(crate) fn granted_at_once(granted: &[u64; MODE_COUNT]) {
+    for (mode, count) in Mode::ALL.into_iter().zip(granted) {
+        if *count > 0 {
+            let labels = (label(mode), LockPath::Fast, LockResult::Granted);
+            metrics().lock_acquisitions.with(labels).add(*count);
+        }
+    }
+}
+
+/// A request did not want to wait.
+pub(crate) fn refused(mode: Mode) {
+    let labels = (label(mode), LockPath::Slow, LockResult::Refused);
     metrics().lock_acquisitions.with(labels).increment();
 }
 
@@ -21,55 +31,57 @@ pub(crate) fn escalated() {
     metrics().lock_escalations.increment();
 }
 
-/// A request that waits; counted among the waiters until dropped.
-pub(crate) struct WaitMeasured {
-    resource: Resource,
-    mode: Mode,
-    since: Instant,
+/// A request begins to wait.
+pub(crate) fn wait_began() {
+    metrics().lock_waiters.add(1);
 }
 
-impl WaitMeasured {
-    pub(crate) fn start(resource: Resource, mode: Mode) -> WaitMeasured {
-        metrics().lock_waiters.add(1);
-        WaitMeasured {
-            resource,
-            mode,
-            since: Instant::now(),
+/// A wait has ended.
+pub(crate) fn wait_ended(mode: Mode, resource: Resource, outcome: WaitOutcome, waited: Duration) {
+    let metrics = metrics();
+    metrics.lock_waiters.add(-1);
+    let result = match outcome {
+        WaitOutcome::Granted => LockResult::Granted,
+        WaitOutcome::Timeout => {
+            metrics.lock_timeouts.increment();
+            LockResult::Timeout
         }
-    }
-
-    /// Notes how the wait ended. A wait whose future was dropped has no result.
-    pub(crate) fn end(self, outcome: &Result<Grant, LockError>) {
-        let metrics = metrics();
-        let result = match outcome {
-            Ok(_) => LockResult::Granted,
-            Err(LockError::Timeout { .. }) => {
-                metrics.lock_timeouts.increment();
-                LockResult::Timeout
-            }
-            Err(LockError::Deadlock { .. }) => {
-                metrics.deadlocks.increment();
-                LockResult::Deadlock
-            }
-            Err(_) => LockResult::Refused,
-        };
-        let mode = label(self.mode);
-        metrics
-            .lock_acquisitions
-            .with((mode, LockPath::Slow, result))
-            .increment();
-        let class = class(self.resource);
-        metrics
-            .lock_wait_duration
-            .with((mode, class))
-            .record(self.since.elapsed());
+        WaitOutcome::Deadlock => LockResult::Deadlock,
+        WaitOutcome::Cancelled => LockResult::Refused,
+    };
+    let labels = (label(mode), LockPath::Slow, result);
+    metrics.lock_acquisitions.with(labels).increment();
+    let labels = (label(mode), class(resource));
+    metrics.lock_wait_duration.with(labels).record(waited);
+    if let Some(relation) = resource.relation() {
+        let name = relation.0.to_string();
+        metrics.lock_relation_wait.add(&name, waited.as_secs_f64());
     }
 }
 
-impl Drop for WaitMeasured {
-    fn drop(&mut self) {
-        metrics().lock_waiters.add(-1);
-    }
+/// A search for deadlocks took so long.
+pub(crate) fn searched(took: Duration) {
+    metrics().deadlock_detection_duration.record(took);
+}
+
+/// A deadlock was broken.
+pub(crate) fn deadlock(resource: Resource, policy: VictimPolicy) {
+    let metrics = metrics();
+    metrics.deadlocks.with(class(resource)).increment();
+    let policy = match policy {
+        VictimPolicy::Priority => Victim::Priority,
+        VictimPolicy::Cost => Victim::Cost,
+        VictimPolicy::Age => Victim::Age,
+    };
+    metrics.deadlock_victims.with(policy).increment();
+}
+
+/// What is measured when the metrics are read.
+pub(crate) fn gauges(entries: usize, chain_len: usize, oldest_wait: Duration) {
+    let metrics = metrics();
+    metrics.lock_table_entries.set(entries as i64);
+    metrics.lock_wait_chain_length.set(chain_len as i64);
+    metrics.lock_wait_oldest.set(oldest_wait.as_secs_f64());
 }
 
 fn label(mode: Mode) -> LockMode {
@@ -89,5 +101,6 @@ fn class(resource: Resource) -> ResourceClass {
         Resource::Relation(_) => ResourceClass::Relation,
         Resource::Range(..) => ResourceClass::Range,
         Resource::Row(..) => ResourceClass::Row,
+        Resource::Advisory(..) => ResourceClass::Advisory,
     }
 }

@@ -87,6 +87,12 @@ impl Mode {
         COVERS_CHILDREN[self as usize].is_some_and(|given| given.covers(child))
     }
 
+    /// Whether two holders of `self` and of an intention mode may meet below without a queue: IS
+    /// and IX, which are compatible with each other.
+    pub(crate) fn is_intention(self) -> bool {
+        matches!(self, IS | IX)
+    }
+
     /// The short name used in views and messages.
     pub fn name(self) -> &'static str {
         ["IS", "IX", "S", "SIX", "U", "X"][self as usize]
@@ -107,6 +113,38 @@ impl fmt::Display for Mode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The fast path grants intention modes without looking at their holders.
+    #[test]
+    fn intention_modes_are_those_that_never_wait_for_each_other() {
+        for a in Mode::ALL.into_iter().filter(|mode| mode.is_intention()) {
+            assert!(a.intention().is_intention());
+            for b in Mode::ALL.into_iter().filter(|mode| mode.is_intention()) {
+                assert!(
+                    a.is_compatible_with(b) && a.join(b).is_intention(),
+                    "{a} {b}"
+                );
+            }
+        }
+    }
+
+    /// Table 13.3 of PostgreSQL's manual, "Conflicting Row-Level Locks", with FOR KEY SHARE = IS,
+    /// FOR SHARE = S, FOR NO KEY UPDATE = SIX and FOR UPDATE = X.
+    #[test]
+    fn row_strengths_conflict_as_in_postgresql() {
+        let conflicts = [
+            (IS, [false, false, false, true]),
+            (S, [false, false, true, true]),
+            (SIX, [false, true, true, true]),
+            (X, [true, true, true, true]),
+        ];
+        for (asked, row) in conflicts {
+            for (held, conflict) in [IS, S, SIX, X].into_iter().zip(row) {
+                assert_eq!(asked.is_compatible_with(held), !conflict, "{asked} {held}");
+            }
+        }
+        assert_eq!([IS, S, SIX, X].map(Mode::intention), [IS, IS, IX, IX]);
+    }
 
     #[test]
     fn compatibility_is_symmetric() {

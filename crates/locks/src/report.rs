@@ -1,16 +1,12 @@
-//! Errors of the lock manager, and what they tell a client about the other side.
+//! Errors of the lock manager, with all they know about the other side.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tessera_types::{Report, Retry, SqlState, TxnId, codes};
+use tessera_types::{Retry, SqlState, TxnId, codes};
 
 use crate::mode::Mode;
 use crate::resource::Resource;
-
-/// Characters of a statement that are shown in an error of another transaction.
-const STATEMENT_SHOWN_MAX: usize = 200;
 
 /// A transaction that stands in the way.
 #[derive(Debug, Clone)]
@@ -21,8 +17,14 @@ pub struct Blocker {
     pub mode: Mode,
     /// Holds the resource, instead of standing before us in the queue.
     pub granted: bool,
-    /// What it runs or ran last.
+    /// What it runs or, if it is idle, ran last.
     pub statement: Option<Arc<str>>,
+    /// It runs nothing: idle in transaction.
+    pub is_idle: bool,
+    /// How long it has waited itself, if it stands in the queue.
+    pub waited: Option<Duration>,
+    /// How long ago the transaction began.
+    pub age: Duration,
 }
 
 /// One transaction of a deadlock: it waits for the next one of the list.
@@ -32,21 +34,53 @@ pub struct CycleMember {
     pub txn: TxnId,
     /// What it waits for.
     pub resource: Resource,
+    /// Its key, as the layer above described it.
+    pub key: Option<Box<[u8]>>,
     /// In which mode.
     pub mode: Mode,
+    /// What it holds on that resource already, if it wants more of it.
+    pub held: Option<Mode>,
+    /// What the next one of the list holds on that resource, or waits for.
+    pub blocked_by_mode: Mode,
+    /// The next one holds the resource, instead of standing before it in the queue.
+    pub blocked_by_holder: bool,
+    /// How long it has waited.
+    pub waited: Duration,
+    /// How long ago the transaction began.
+    pub age: Duration,
     /// What it runs.
     pub statement: Option<Arc<str>>,
+    /// Rows it has written.
+    pub work: u64,
+    /// Resources it holds.
+    pub locks: usize,
+    /// Its priority.
+    pub priority: i8,
+    /// How many times it was a victim before.
+    pub restarts: u32,
 }
 
 /// What was asked for in vain.
 #[derive(Debug, Clone)]
 pub struct Refused {
+    /// Who asked.
+    pub txn: TxnId,
     /// The resource.
     pub resource: Resource,
+    /// Its key, as the layer above described it.
+    pub key: Option<Box<[u8]>>,
     /// The mode asked for.
     pub mode: Mode,
-    /// Who was in the way.
+    /// What the asking transaction held on it already.
+    pub held: Option<Mode>,
+    /// What the asking transaction runs.
+    pub statement: Option<Arc<str>>,
+    /// How long ago the asking transaction began.
+    pub age: Duration,
+    /// Who was in the way, holders first; not all of them if there are many.
     pub blockers: Vec<Blocker>,
+    /// Requests that stood before this one in the queue.
+    pub ahead: usize,
 }
 
 /// Why a lock was not granted. `code()` is a promise to clients; the text is not.
@@ -103,101 +137,4 @@ impl LockError {
             LockError::ParentNotHeld { .. } => (codes::INTERNAL_ERROR, Retry::Never),
         }
     }
-
-    /// What a client sees; resources are named by their numbers.
-    pub fn report(&self) -> Report {
-        self.report_with(&|resource| resource.to_string())
-    }
-
-    /// What a client sees, with `name` putting names to resources ("row in relation \"t\"").
-    pub fn report_with(&self, name: &dyn Fn(Resource) -> String) -> Report {
-        let (code, _) = self.code();
-        match self {
-            LockError::Deadlock { cycle, .. } => Report::error(code, self.to_string())
-                .with_detail(describe_cycle(cycle, name))
-                .with_hint(
-                    "Run the transaction again. Transactions that lock in the same order do not \
-                     deadlock.",
-                ),
-            LockError::Timeout { refused, waited } => {
-                let mut detail = format!(
-                    "Waited {} ms for {} lock on {}.",
-                    waited.as_millis(),
-                    refused.mode,
-                    name(refused.resource)
-                );
-                describe_blockers(&refused.blockers, &mut detail);
-                Report::error(code, self.to_string()).with_detail(detail)
-            }
-            LockError::NotAvailable { refused } => {
-                let message = format!("could not obtain lock on {}", name(refused.resource));
-                let mut detail = format!("{} lock was asked for.", refused.mode);
-                describe_blockers(&refused.blockers, &mut detail);
-                Report::error(code, message).with_detail(detail)
-            }
-            LockError::QueueFull { .. } | LockError::ParentNotHeld { .. } => {
-                Report::error(code, self.to_string())
-            }
-        }
-    }
-}
-
-fn describe_cycle(cycle: &[CycleMember], name: &dyn Fn(Resource) -> String) -> String {
-    let mut detail = String::new();
-    for (at, member) in cycle.iter().enumerate() {
-        let next = cycle[(at + 1) % cycle.len()].txn;
-        let _ = writeln!(
-            detail,
-            "Transaction {} waits for {} lock on {}; blocked by transaction {next}.",
-            member.txn,
-            member.mode,
-            name(member.resource)
-        );
-    }
-    for member in cycle {
-        if let Some(statement) = &member.statement {
-            let _ = writeln!(
-                detail,
-                "Transaction {}: {}",
-                member.txn,
-                shortened(statement)
-            );
-        }
-    }
-    detail.truncate(detail.trim_end().len());
-    detail
-}
-
-fn describe_blockers(blockers: &[Blocker], detail: &mut String) {
-    for blocker in blockers {
-        let verb = if blocker.granted {
-            "holds"
-        } else {
-            "waits before us for"
-        };
-        let _ = write!(
-            detail,
-            "\nTransaction {} {verb} {}",
-            blocker.txn, blocker.mode
-        );
-        match &blocker.statement {
-            Some(statement) => {
-                let _ = write!(detail, ": {}", shortened(statement));
-            }
-            None => detail.push('.'),
-        }
-    }
-}
-
-/// One line of bounded length.
-fn shortened(statement: &str) -> String {
-    let mut line: String = statement
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(STATEMENT_SHOWN_MAX)
-        .collect();
-    if statement.chars().nth(STATEMENT_SHOWN_MAX).is_some() {
-        line.push('…');
-    }
-    line
 }

@@ -1,4 +1,5 @@
-//! What can be locked. Resources form a tree: the database, its relations, their rows.
+//! What can be locked. Resources form a tree: the database, its relations, their rows. Advisory
+//! locks stand beside it.
 
 use std::fmt;
 
@@ -16,13 +17,15 @@ pub enum Resource {
     Range(RelationId, u64),
     /// A row or index key, named by the hash of its key.
     Row(RelationId, u64),
+    /// What an application means by (space, key); has no parent and protects no data.
+    Advisory(u64, u64),
 }
 
 impl Resource {
     /// The resource that must be held in an intention mode before this one is granted.
     pub fn parent(self) -> Option<Resource> {
         match self {
-            Resource::Database => None,
+            Resource::Database | Resource::Advisory(..) => None,
             Resource::Relation(_) => Some(Resource::Database),
             Resource::Range(relation, _) | Resource::Row(relation, _) => {
                 Some(Resource::Relation(relation))
@@ -33,11 +36,16 @@ impl Resource {
     /// The relation that the resource is or belongs to.
     pub fn relation(self) -> Option<RelationId> {
         match self {
-            Resource::Database => None,
+            Resource::Database | Resource::Advisory(..) => None,
             Resource::Relation(relation)
             | Resource::Range(relation, _)
             | Resource::Row(relation, _) => Some(relation),
         }
+    }
+
+    /// Whether intention modes on it have a meaning: there are resources below.
+    pub(crate) fn has_children(self) -> bool {
+        matches!(self, Resource::Database | Resource::Relation(_))
     }
 }
 
@@ -52,6 +60,7 @@ impl fmt::Display for Resource {
             Resource::Row(relation, hash) => {
                 write!(f, "row {hash:016x} of relation {}", relation.0)
             }
+            Resource::Advisory(space, key) => write!(f, "advisory lock {space}/{key}"),
         }
     }
 }

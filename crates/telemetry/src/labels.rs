@@ -139,7 +139,9 @@ labels! {
     /// What came of a lock request.
     LockResult "result" { Granted "granted" Timeout "timeout" Deadlock "deadlock" Refused "refused" }
     /// What kind of thing is locked.
-    ResourceClass "resource_class" { Database "database" Relation "relation" Range "range" Row "row" }
+    ResourceClass "resource_class" { Database "database" Relation "relation" Range "range" Row "row" Advisory "advisory" }
+    /// Why a transaction was the victim of a deadlock.
+    Victim "policy" { Priority "priority" Cost "cost" Age "age" }
     /// Parts of the store on disk.
     StoragePart "kind" { Log "log" Base "base" Runs "runs" }
     /// Where a checksum did not match.

@@ -155,6 +155,7 @@ macro_rules! dynamic {
 dynamic! {
     ByCheck "check"
     ByGroup "group"
+    ByRelation "relation"
     BySqlstateClass "sqlstate_class"
     ByVersion "version"
 }
@@ -254,7 +255,13 @@ metrics! {
     lock_waiters: Gauge, Gauge, Count, "tessera_lock_waiters", "Requests waiting for locks now.";
     lock_escalations: Counter, Counter, Count, "tessera_lock_escalations_total", "Times that many row locks became one relation lock.";
     lock_timeouts: Counter, Counter, Count, "tessera_lock_timeouts_total", "Requests that gave up waiting.";
-    deadlocks: Counter, Counter, Count, "tessera_deadlocks_total", "Deadlocks found.";
+    lock_relation_wait: ByRelation, Counter, Seconds, "tessera_lock_relation_wait_seconds_total", "Time that requests waited for locks, by number of the relation.";
+    lock_wait_chain_length: Gauge, Gauge, Count, "tessera_lock_wait_chain_length", "Transactions in the longest chain of which each waits for the next one.";
+    lock_wait_oldest: FloatGauge, Gauge, Seconds, "tessera_lock_wait_oldest_seconds", "How long the longest present wait for a lock has lasted.";
+    lock_table_entries: Gauge, Gauge, Count, "tessera_lock_table_entries", "Resources in the lock table; intention locks of the fast path are not in it.";
+    deadlocks: Family<Counter, ResourceClass>, Counter, Count, "tessera_deadlocks_total", "Deadlocks found.";
+    deadlock_victims: Family<Counter, Victim>, Counter, Count, "tessera_deadlock_victims_total", "Victims of deadlocks by what decided the choice.";
+    deadlock_detection_duration: Histogram, Histogram, Seconds, "tessera_deadlock_detection_duration_seconds", "How long searches for deadlocks took.";
 
     // Log and storage.
     wal_bytes: Counter, Counter, Bytes, "tessera_wal_bytes_total", "Bytes written to the log.";

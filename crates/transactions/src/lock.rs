@@ -1,6 +1,6 @@
 //! Locking: the parents of a resource are taken along, and a row is checked against the snapshot.
 
-use tessera_locks::{Grant, LockOptions, Mode, Resource};
+use tessera_locks::{Grant, LockOptions, Mode, Request, Resource};
 use tessera_storage::{Key, KeySpace};
 use tessera_telemetry::metrics;
 use tessera_types::RelationId;
@@ -28,12 +28,26 @@ impl Transaction {
         mode: Mode,
         options: &LockOptions,
     ) -> Result<Grant, TransactionError> {
+        self.lock_described(resource, mode, None, options).await
+    }
+
+    /// `lock`, with the key that errors and views name the resource by.
+    async fn lock_described(
+        &self,
+        resource: Resource,
+        mode: Mode,
+        key: Option<&[u8]>,
+        options: &LockOptions,
+    ) -> Result<Grant, TransactionError> {
         self.inner.state.lock().check_active()?;
-        let manager = &self.inner.manager;
-        let grant = manager
-            .locks
-            .acquire_with_parents(&self.inner.owner, resource, mode, options)
-            .await?;
+        let request = Request {
+            resource,
+            mode,
+            key,
+            options: *options,
+        };
+        let locks = &self.inner.manager.locks;
+        let grant = locks.lock(&self.inner.owner, &request).await?;
         self.give_back_if_ended()?;
         Ok(grant)
     }
@@ -50,7 +64,8 @@ impl Transaction {
     ) -> Result<RowLock, TransactionError> {
         let manager = &self.inner.manager;
         let resource = Resource::Row(relation, manager.row_hash(relation, key));
-        if self.lock(resource, mode, options).await? == Grant::Skipped {
+        let grant = self.lock_described(resource, mode, Some(key), options);
+        if grant.await? == Grant::Skipped {
             return Ok(RowLock::Skipped);
         }
         let snapshot = {

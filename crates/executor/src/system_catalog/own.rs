@@ -32,6 +32,7 @@ fn locks(executor: &Executor, _: &StatementContext) -> Made {
             Resource::Relation(_) => "relation".to_owned(),
             Resource::Range(_, range) => format!("range {range:016x}"),
             Resource::Row(_, hash) => format!("row {hash:016x}"),
+            Resource::Advisory(space, key) => format!("advisory {space}/{key}"),
         };
         rows.add([
             ("transaction", int8(lock.txn.0)),

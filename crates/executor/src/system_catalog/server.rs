@@ -175,6 +175,7 @@ fn pg_locks(executor: &Executor, _: &StatementContext) -> Made {
             Resource::Database => "database",
             Resource::Relation(_) => "relation",
             Resource::Range(..) | Resource::Row(..) => "tuple",
+            Resource::Advisory(..) => "advisory",
         };
         rows.add([
             ("locktype", text(kind)),

@@ -1,9 +1,13 @@
 //! Data-driven tests: `testdata/*.txt`, commands above `----`, replies below.
 //! `UPDATE=1` writes the replies; read the diff.
 //!
-//! Commands: `acquire txn=1 mode=X on=row(7,1) [nowait] [skip]`, `release txn=1`, `mark txn=1`,
-//! `release-to-mark txn=1`, `cancel txn=1`, `statement txn=1 <text>`, `locks`.
+//! Commands: `acquire txn=1 mode=X on=row(7,1) [nowait] [skip] [ms=100] [key=abc]`,
+//! `release txn=1 [on=...]`, `weaken txn=1 mode=S on=...`, `mark txn=1`, `release-to-mark txn=1`,
+//! `cancel txn=1`, `session txn=1 group=1` (before its first lock), `advance ms=10`,
+//! `statement txn=1 <text>`, `idle txn=1`, `work txn=1 rows=3`, `priority txn=1 is=-1`,
+//! `restarts txn=1 is=2`, `locks`, `waits`, `history`, `deadlocks`, `profile on|off|show|folded|reset`.
 //! A reply line `-> 2: ...` tells how the waiting request of transaction 2 ended.
+//! Time stands still but for `advance`. Searches for deadlocks do not wait.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,10 +16,11 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use tessera_locks::{
-    Grant, LockError, LockManager, LockManagerOptions, LockOptions, Mark, Mode, Owner, Resource,
-    Wait,
+    Grant, LockError, LockManager, LockManagerOptions, LockOptions, Mark, Mode, Owner, Request,
+    Resource, SessionGroup, Wait,
 };
 use tessera_types::{RelationId, TxnId};
 
@@ -26,6 +31,7 @@ struct Script {
     owners: BTreeMap<u64, Arc<Owner>>,
     marks: BTreeMap<u64, Mark>,
     pending: BTreeMap<u64, Pending>,
+    sessions: BTreeMap<u64, SessionGroup>,
 }
 
 impl Script {
@@ -33,16 +39,19 @@ impl Script {
         let options = LockManagerOptions {
             escalate_rows: 4,
             escalate_rows_max: 8,
+            deadlock_delay_min: Duration::ZERO,
+            deadlock_delay_max: Duration::ZERO,
         };
         Script {
             locks: Arc::new(LockManager::new(options)),
             owners: BTreeMap::new(),
             marks: BTreeMap::new(),
             pending: BTreeMap::new(),
+            sessions: BTreeMap::new(),
         }
     }
 
-    fn run(&mut self, command: &str) -> String {
+    async fn run(&mut self, command: &str) -> String {
         let mut words = command.split_whitespace();
         let verb = words.next().expect("a verb");
         let words: Vec<&str> = words.collect();
@@ -68,14 +77,19 @@ impl Script {
                     _ => Wait::Block,
                 };
                 let locks = Arc::clone(&self.locks);
+                let deadline = value("ms").map(|ms| {
+                    let ms = ms.parse().expect("a number");
+                    (tokio::time::Instant::now() + Duration::from_millis(ms)).into_std()
+                });
+                let key = value("key").map(|key| key.as_bytes().to_vec());
                 let mut future: Pending = Box::pin(async move {
-                    let options = LockOptions {
-                        wait,
-                        deadline: None,
+                    let request = Request {
+                        resource,
+                        mode,
+                        key: key.as_deref(),
+                        options: LockOptions { wait, deadline },
                     };
-                    locks
-                        .acquire_with_parents(&owner, resource, mode, &options)
-                        .await
+                    locks.lock(&owner, &request).await
                 });
                 match poll(&mut future) {
                     Poll::Ready(result) => describe(&result, &mut reply),
@@ -85,7 +99,33 @@ impl Script {
                     }
                 }
             }
-            "release" => self.locks.release_all(&owner),
+            "release" => match value("on") {
+                None => self.locks.release_all(&owner),
+                Some(on) => {
+                    let was = self.locks.release_one(&owner, parse_resource(on));
+                    let _ = writeln!(reply, "was {}", was.map_or("free", Mode::name));
+                }
+            },
+            "weaken" => {
+                let mode = Mode::from_name(value("mode").expect("mode=")).expect("a mode");
+                let resource = parse_resource(value("on").expect("on="));
+                let _ = writeln!(reply, "{}", self.locks.weaken(&owner, resource, mode));
+            }
+            "session" => {
+                let group = value("group").expect("group=").parse().expect("a number");
+                let group = self.sessions.entry(group).or_default();
+                let owner = Owner::in_session(TxnId(txn), group);
+                self.owners.insert(txn, Arc::new(owner));
+            }
+            "advance" => {
+                let ms = value("ms").expect("ms=").parse().expect("a number");
+                tokio::time::advance(Duration::from_millis(ms)).await;
+            }
+            "idle" => owner.set_statement(None),
+            "work" => owner.add_work(value("rows").expect("rows=").parse().expect("a number")),
+            "priority" => owner.set_priority(value("is").expect("is=").parse().expect("a number")),
+            "restarts" => owner.set_restarts(value("is").expect("is=").parse().expect("a number")),
+            "waits" | "history" | "deadlocks" | "profile" => self.show(verb, &words, &mut reply),
             "mark" => {
                 self.marks.insert(txn, owner.mark());
             }
@@ -98,9 +138,10 @@ impl Script {
             "locks" => {
                 for lock in self.locks.snapshot() {
                     let what = if lock.granted { "holds" } else { "wants" };
+                    let fast = if lock.fast { " (fast)" } else { "" };
                     let _ = write!(
                         reply,
-                        "{} {what} {} on {}",
+                        "{} {what} {} on {}{fast}",
                         lock.txn, lock.mode, lock.resource
                     );
                     if !lock.granted {
@@ -132,6 +173,99 @@ impl Script {
         }
         reply
     }
+
+    fn show(&self, what: &str, words: &[&str], out: &mut String) {
+        let text = |text: &Option<Arc<str>>| text.as_deref().unwrap_or("?").to_owned();
+        let keyed = |resource: Resource, key: &Option<Box<[u8]>>| match key {
+            Some(key) => format!("{resource} ({})", String::from_utf8_lossy(key)),
+            None => resource.to_string(),
+        };
+        match what {
+            "waits" => {
+                for wait in self.locks.waits() {
+                    let _ = writeln!(
+                        out,
+                        "{} wants {} on {} for {} ms behind {}: {}",
+                        wait.txn,
+                        wait.mode,
+                        keyed(wait.resource, &wait.key),
+                        wait.waited.as_millis(),
+                        wait.ahead,
+                        text(&wait.statement)
+                    );
+                    for blocker in wait.blockers {
+                        let verb = if blocker.granted { "holds" } else { "wants" };
+                        let idle = if blocker.is_idle { ", idle" } else { "" };
+                        let _ = writeln!(
+                            out,
+                            "  {} {verb} {}{idle}: {}",
+                            blocker.txn,
+                            blocker.mode,
+                            text(&blocker.statement)
+                        );
+                    }
+                }
+            }
+            "history" => {
+                for wait in self.locks.recent_waits() {
+                    let _ = writeln!(
+                        out,
+                        "{} wanted {} on {}: {:?} after {} ms: {}; blocked by {}: {}",
+                        wait.txn,
+                        wait.mode,
+                        keyed(wait.resource, &wait.key),
+                        wait.outcome,
+                        wait.waited.as_millis(),
+                        text(&wait.statement),
+                        wait.blocker.map_or(0, |txn| txn.0),
+                        text(&wait.blocker_statement)
+                    );
+                }
+            }
+            "deadlocks" => {
+                for deadlock in self.locks.recent_deadlocks() {
+                    let _ = writeln!(out, "by {:?}", deadlock.policy);
+                    for member in deadlock.cycle {
+                        let _ = writeln!(
+                            out,
+                            "  {} wants {} on {} after {} ms, {} rows, {} locks, priority {}, \
+                             restarts {}",
+                            member.txn,
+                            member.mode,
+                            keyed(member.resource, &member.key),
+                            member.waited.as_millis(),
+                            member.work,
+                            member.locks,
+                            member.priority,
+                            member.restarts
+                        );
+                    }
+                }
+            }
+            _ => match words[0] {
+                "on" => self.locks.set_profiling(true),
+                "off" => self.locks.set_profiling(false),
+                "reset" => self.locks.reset_profile(),
+                "folded" => out.push_str(&self.locks.folded()),
+                _ => {
+                    for row in self.locks.profile() {
+                        let _ = writeln!(
+                            out,
+                            "{} x {} us: {}; {}; {}",
+                            row.count,
+                            row.total.as_micros(),
+                            text(&row.waiting),
+                            row.resource.map_or("?".to_owned(), |r| keyed(r, &row.key)),
+                            text(&row.blocking)
+                        );
+                    }
+                }
+            },
+        }
+        if out.is_empty() {
+            out.push_str("none\n");
+        }
+    }
 }
 
 fn poll(future: &mut Pending) -> Poll<Result<Grant, LockError>> {
@@ -151,6 +285,9 @@ fn describe(result: &Result<Grant, LockError>, out: &mut String) {
             for line in report.detail.iter().flat_map(|detail| detail.lines()) {
                 let _ = writeln!(out, "  {line}");
             }
+            for line in report.hint.iter() {
+                let _ = writeln!(out, "  hint: {line}");
+            }
         }
     }
 }
@@ -166,13 +303,14 @@ fn parse_resource(text: &str) -> Resource {
     match text.split('(').next() {
         Some("database") => Resource::Database,
         Some("relation") => Resource::Relation(RelationId(inner(text)[0] as u32)),
+        Some("advisory") => Resource::Advisory(inner(text)[0], inner(text)[1]),
         Some("row") => Resource::Row(RelationId(inner(text)[0] as u32), inner(text)[1]),
         _ => panic!("unknown resource {text}"),
     }
 }
 
-#[test]
-fn scripts_print_what_their_files_say() {
+#[tokio::test(start_paused = true)]
+async fn scripts_print_what_their_files_say() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
     let update = std::env::var_os("UPDATE").is_some();
     let mut files: Vec<_> = std::fs::read_dir(&folder)
@@ -197,10 +335,10 @@ fn scripts_print_what_their_files_say() {
                 continue;
             }
             let commands = block.split("\n----").next().expect("commands").trim();
-            let reply: String = commands
-                .lines()
-                .map(|command| script.run(command))
-                .collect();
+            let mut reply = String::new();
+            for command in commands.lines() {
+                reply.push_str(&script.run(command).await);
+            }
             let _ = write!(out, "{commands}\n----\n{}\n\n", reply.trim_end());
         }
         let out = format!("{}\n", out.trim_end());
