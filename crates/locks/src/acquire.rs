@@ -58,24 +58,28 @@ impl LockManager {
         mode: Mode,
     ) -> Option<(Grant, usize)> {
         let mut held = owner.held.lock();
-        let own = held.grip_of(resource);
-        if own.is_some_and(|own| own.mode.covers(mode)) || held.is_covered(resource, mode) {
+        let parent = resource.parent();
+        let above = parent.and_then(Resource::parent);
+        let (own, parent_own, above_own) = if held.steps.is_empty() {
+            (None, None, None)
+        } else {
+            let grip = |resource: Option<Resource>| held.grip_of(resource?);
+            (grip(Some(resource)), grip(parent), grip(above))
+        };
+        let covers = |own: Option<Grip>| own.is_some_and(|own| own.mode.covers_child(mode));
+        if own.is_some_and(|own| own.mode.covers(mode)) || covers(parent_own) || covers(above_own) {
             return Some((Grant::Held, 0));
         }
         self.enlist(&mut held, owner);
-        if let Some(parent) = resource.parent() {
-            let intention = mode.intention();
-            if let Some(above) = parent.parent()
-                && !self.intend(&mut held, above, intention)
+        for (above, own) in [(above, above_own), (parent, parent_own)] {
+            if let Some(above) = above
+                && !self.intend(&mut held, above, own, mode.intention())
             {
-                return None;
-            }
-            if !self.intend(&mut held, parent, intention) {
                 return None;
             }
         }
         if resource.has_children() {
-            let is_granted = mode.is_intention() && self.intend(&mut held, resource, mode);
+            let is_granted = mode.is_intention() && self.intend(&mut held, resource, own, mode);
             return is_granted.then_some((Grant::Immediate, 0));
         }
         let before = own.map(|own| own.mode);
@@ -93,8 +97,7 @@ impl LockManager {
     }
 
     /// Grants an intention mode on a parent by the fast path, if that is possible.
-    fn intend(&self, held: &mut Held, resource: Resource, mode: Mode) -> bool {
-        let own = held.grip_of(resource);
+    fn intend(&self, held: &mut Held, resource: Resource, own: Option<Grip>, mode: Mode) -> bool {
         if own.is_some_and(|own| own.mode.covers(mode)) {
             return true;
         }
@@ -104,14 +107,11 @@ impl LockManager {
         let before = own.map(|own| own.mode);
         let now = before.map_or(mode, |before| before.join(mode));
         held.granted[mode as usize] += 1;
-        held.record(
-            resource,
-            before,
-            Grip {
-                mode: now,
-                fast: true,
-            },
-        );
+        let grip = Grip {
+            mode: now,
+            fast: true,
+        };
+        held.record(resource, before, grip);
         true
     }
 
@@ -216,7 +216,8 @@ impl LockManager {
         let mut raised = None;
         if resource.has_children() {
             if mode.is_intention() {
-                if self.intend(&mut held, resource, mode) {
+                let grip = held.grip_of(resource);
+                if self.intend(&mut held, resource, grip, mode) {
                     return Ok(Attempt::Granted(Grant::Immediate, 0));
                 }
                 self.make_known(&mut held, owner, resource);

@@ -46,7 +46,7 @@ pub(crate) struct Held {
     rows: SmallVec<[(RelationId, usize); 2]>,
     next_ordinal: u64,
     /// Grants without a wait, by mode, not yet handed to the metrics.
-    pub(crate) granted: [u32; MODE_COUNT],
+    pub(crate) granted: [u64; MODE_COUNT],
     /// Where the owner is listed, from its first lock on.
     member: Option<Membership>,
 }
@@ -75,11 +75,16 @@ impl Held {
         self.member = Some(member);
     }
 
-    /// Takes the owner off the list, by dropping what is returned after the mutex is free.
-    pub(crate) fn leave(&mut self) -> Option<Membership> {
+    /// Hands the counts of grants over.
+    pub(crate) fn count_granted(&mut self) {
         if let Some(member) = &self.member {
             member.count(&mut self.granted);
         }
+    }
+
+    /// Takes the owner off the list, by dropping what is returned after the mutex is free.
+    pub(crate) fn leave(&mut self) -> Option<Membership> {
+        self.count_granted();
         self.member.take()
     }
 

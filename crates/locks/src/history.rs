@@ -54,7 +54,7 @@ pub struct WaitRecord {
     pub blocker: Option<TxnId>,
     /// What that one held, or waited for.
     pub blocker_mode: Option<Mode>,
-    /// What it ran, or ran last; with the profile switched on, the statement that blocked longest.
+    /// What it ran then, or had run last.
     pub blocker_statement: Option<Arc<str>>,
 }
 

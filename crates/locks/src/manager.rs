@@ -2,7 +2,7 @@
 //! waits in `waiting`.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tessera_types::TxnId;
@@ -16,7 +16,7 @@ use crate::profile::{self, Frames, Profile, ProfileRow};
 use crate::registry::Registry;
 use crate::report::LockError;
 use crate::resource::Resource;
-use crate::sync::{AtomicU64, Mutex};
+use crate::sync::Mutex;
 use crate::table::Table;
 use crate::wait::{Pool, WaitList};
 
@@ -291,6 +291,8 @@ impl LockManager {
 
     /// Brings the metrics up to date that are not counted at the event. Call before reading them.
     pub fn collect_metrics(&self) {
+        self.registry
+            .for_each(|owner| owner.held.lock().count_granted());
         measure::granted_at_once(&self.registry.take_granted());
         let oldest = self
             .waits()

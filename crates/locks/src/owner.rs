@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI8;
+use std::sync::atomic::{AtomicI8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -14,7 +14,7 @@ use crate::held::Held;
 use crate::mode::Mode;
 use crate::resource::Resource;
 use crate::statement::{Statement, Statements};
-use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
+use crate::sync::Mutex;
 use crate::wait::WaitNode;
 
 /// A holder and asker of locks: a transaction, or a session for what outlives its transactions.

@@ -1,8 +1,7 @@
 //! Durations that follow what is observed: when to look for a deadlock, when to give up.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-use crate::sync::{AtomicU64, Ordering};
 
 /// A wait is worth a search for deadlocks after this many times the usual wait.
 const DELAY_FACTOR: u64 = 2;

@@ -105,9 +105,9 @@ impl Profile {
             .collect();
         drop(stacks);
         rows.sort_by(|a, b| {
-            b.total
-                .cmp(&a.total)
-                .then_with(|| a.waiting.cmp(&b.waiting))
+            let names =
+                |row: &ProfileRow| (row.waiting.clone(), row.resource, row.blocking.clone());
+            b.total.cmp(&a.total).then_with(|| names(a).cmp(&names(b)))
         });
         rows
     }

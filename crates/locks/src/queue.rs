@@ -319,15 +319,10 @@ impl Queue {
             }
         }
         self.granted_count[mode as usize] += 1;
-        debug_assert!(self.holders_are_compatible(), "invariant 1");
-    }
-
-    fn holders_are_compatible(&self) -> bool {
-        self.granted.iter().enumerate().all(|(at, a)| {
-            self.granted[at + 1..]
-                .iter()
-                .all(|b| a.mode.is_compatible_with(b.mode) || a.owner.is_one_with(&b.owner))
-        })
+        debug_assert!(
+            in_the_way(&self.granted, owner, mode).next().is_none(),
+            "invariant 1"
+        );
     }
 }
 

@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
+use crate::measure;
 use crate::mode::MODE_COUNT;
 use crate::owner::OwnerInfo;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, REGISTRY_STRIPES};
 
-/// Independent parts of the list.
-const STRIPES: usize = 64;
+/// Grants that a stripe gathers before the metrics get them.
+const GRANTED_MAX: u64 = 1_024;
 
 /// Keeps what two threads write off one cache line (and its neighbour, which is fetched along).
 #[derive(Debug, Default)]
@@ -43,7 +44,7 @@ pub(crate) struct Membership {
 impl Registry {
     pub(crate) fn new() -> Registry {
         Registry {
-            stripes: (0..STRIPES).map(|_| Arc::default()).collect(),
+            stripes: (0..REGISTRY_STRIPES).map(|_| Arc::default()).collect(),
         }
     }
 
@@ -91,10 +92,13 @@ impl Registry {
 
 impl Membership {
     /// Moves an owner's counts of grants to its stripe.
-    pub(crate) fn count(&self, granted: &mut [u32; MODE_COUNT]) {
+    pub(crate) fn count(&self, granted: &mut [u64; MODE_COUNT]) {
         let mut members = self.stripe.0.lock();
         for (sum, granted) in members.granted.iter_mut().zip(granted.iter_mut()) {
-            *sum += u64::from(std::mem::take(granted));
+            *sum += std::mem::take(granted);
+        }
+        if members.granted.iter().sum::<u64>() >= GRANTED_MAX {
+            measure::granted_at_once(&std::mem::take(&mut members.granted));
         }
     }
 }
@@ -115,5 +119,5 @@ impl Drop for Membership {
 fn stripe_of_this_thread() -> usize {
     thread_local!(static HERE: u8 = const { 0 });
     let address = HERE.with(|here| std::ptr::from_ref(here) as usize as u64);
-    (address.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 58) as usize % STRIPES
+    (address.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 58) as usize % REGISTRY_STRIPES
 }

@@ -1,10 +1,11 @@
 //! What an owner runs, and, while others wait for it, when it changed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::time::Instant;
 
-use crate::sync::{AtomicU32, Mutex, Ordering};
+use crate::sync::Mutex;
 
 /// Changes of statement kept of one owner while others wait for it. Past it the oldest is
 /// forgotten and its time counts for the statement after it.

@@ -4,7 +4,7 @@
 //! mutex and no write that other relations share. `RELATIONS_MAX` bounds it; relations past it
 //! share partitions, which costs needless contention and nothing else.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
 use ahash::RandomState;
@@ -18,14 +18,12 @@ use crate::pace::Pace;
 use crate::queue::{Holder, Queue, Requested};
 use crate::registry::Padded;
 use crate::resource::Resource;
-use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicU32, Mutex, Ordering, TABLE_SHARDS};
 
 /// Relations with a partition of their own.
 const RELATIONS_MAX: usize = 4096;
 /// Places looked at before a relation shares the partition at its first one.
 const PROBES_MAX: usize = 8;
-/// Independent parts of a partition.
-const SHARDS: usize = 16;
 /// Queues that a shard keeps for the next contention.
 const SPARE_QUEUES_MAX: usize = 4;
 
@@ -84,7 +82,7 @@ impl Table {
     pub(crate) fn new(pace: Pace) -> Table {
         Table {
             database: Partition::new(1),
-            advisory: Partition::new(SHARDS),
+            advisory: Partition::new(TABLE_SHARDS),
             relations: (0..RELATIONS_MAX)
                 .map(|_| RelationSlot::default())
                 .collect(),
@@ -111,7 +109,7 @@ impl Table {
         for probe in 0..PROBES_MAX {
             let at = (home + probe) % RELATIONS_MAX;
             let slot = &self.relations[at].tag;
-            let mut present = slot.load(std::sync::atomic::Ordering::Acquire);
+            let mut present = slot.load(Ordering::Acquire);
             if present == 0 {
                 present = match slot.compare_exchange(0, tag, Ordering::AcqRel, Ordering::Acquire) {
                     Ok(_) => tag,
@@ -125,7 +123,7 @@ impl Table {
         }
         self.relations[found]
             .partition
-            .get_or_init(|| Box::new(Partition::new(SHARDS)))
+            .get_or_init(|| Box::new(Partition::new(TABLE_SHARDS)))
     }
 
     fn hash(&self, resource: Resource) -> u64 {

@@ -81,10 +81,10 @@ impl LockManager {
         self.table().for_each(|resource, holders, queue| {
             infos.extend(holders.iter().map(|h| held(&h.owner, resource, h.mode)));
             let Some(queue) = queue else { return };
-            let in_way = InTheWay::of(holders, queue);
+            let in_way = InTheWay::of(holders, queue, now);
             let mut last = None;
             for waiter in queue.waiters() {
-                let (blockers, _) = in_way.of_waiter(waiter, last, now);
+                let blockers = in_way.of_waiter(waiter, last, now);
                 let mut blocked_by: Vec<_> = blockers.iter().map(|blocker| blocker.txn).collect();
                 blocked_by.sort_unstable();
                 blocked_by.dedup();
@@ -116,10 +116,9 @@ impl LockManager {
         for resource in resources {
             self.table().look(resource, |holders, queue| {
                 let Some(queue) = queue else { return };
-                let in_way = InTheWay::of(holders, queue);
+                let in_way = InTheWay::of(holders, queue, now);
                 let mut last = None;
                 for (ahead, waiter) in queue.waiters().enumerate() {
-                    let (blockers, statement) = in_way.of_waiter(waiter, last, now);
                     infos.push(WaitInfo {
                         txn: waiter.owner.txn,
                         resource,
@@ -128,8 +127,8 @@ impl LockManager {
                         held: waiter.before,
                         waited: waiter.waited(now),
                         age: waiter.owner.age(now),
-                        statement,
-                        blockers,
+                        statement: waiter.owner.statement(),
+                        blockers: in_way.of_waiter(waiter, last, now),
                         ahead,
                     });
                     last = Some(waiter);
@@ -240,45 +239,51 @@ fn blocker(owner: &OwnerInfo, mode: Mode, node: Option<&WaitNode>, now: Instant)
     }
 }
 
-/// Holders in the way of each mode, found once for all waiters of a queue.
+/// Holders in the way of each mode, found and described once for all waiters of a queue.
 struct InTheWay<'a> {
     /// One more than is named, for a waiter may be among them.
-    of_mode: [Vec<&'a Holder>; MODE_COUNT],
+    of_mode: [Vec<(&'a Holder, Blocker)>; MODE_COUNT],
 }
 
 impl<'a> InTheWay<'a> {
-    fn of(holders: &'a [Holder], queue: &Queue) -> InTheWay<'a> {
-        let mut of_mode: [Vec<&'a Holder>; MODE_COUNT] = Default::default();
-        let mut wanted: Vec<Mode> = queue.waiters().map(|waiter| waiter.mode).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        for mode in wanted {
-            let in_way = holders
+    fn of(holders: &'a [Holder], queue: &Queue, now: Instant) -> InTheWay<'a> {
+        let mut of_mode: [Vec<(&'a Holder, Blocker)>; MODE_COUNT] = Default::default();
+        let mut is_wanted = [false; MODE_COUNT];
+        queue
+            .waiters()
+            .for_each(|waiter| is_wanted[waiter.mode as usize] = true);
+        for mode in Mode::ALL
+            .into_iter()
+            .filter(|mode| is_wanted[*mode as usize])
+        {
+            of_mode[mode as usize] = holders
                 .iter()
-                .filter(|holder| !mode.is_compatible_with(holder.mode));
-            of_mode[mode as usize] = in_way.take(BLOCKERS_NAMED_MAX + 1).collect();
+                .filter(|holder| !mode.is_compatible_with(holder.mode))
+                .take(BLOCKERS_NAMED_MAX + 1)
+                .map(|holder| (holder, blocker(&holder.owner, holder.mode, None, now)))
+                .collect();
         }
         InTheWay { of_mode }
     }
 
-    /// Who is in the way of a waiter that stands right behind `last`, and what the waiter runs.
+    /// Who is in the way of a waiter that stands right behind `last`.
     fn of_waiter(
         &self,
         waiter: &WaitNode,
         last: Option<&Arc<WaitNode>>,
         now: Instant,
-    ) -> (Vec<Blocker>, Option<Arc<str>>) {
-        let holders = self.of_mode[waiter.mode as usize].iter();
-        let mut blockers: Vec<Blocker> = holders
-            .filter(|holder| !holder.owner.is_one_with(&waiter.owner))
+    ) -> Vec<Blocker> {
+        let blockers: Vec<Blocker> = self.of_mode[waiter.mode as usize]
+            .iter()
+            .filter(|(holder, _)| !holder.owner.is_one_with(&waiter.owner))
             .take(BLOCKERS_NAMED_MAX)
-            .map(|holder| blocker(&holder.owner, holder.mode, None, now))
+            .map(|(_, blocker)| blocker.clone())
             .collect();
-        if blockers.is_empty()
-            && let Some(last) = last
-        {
-            blockers.push(blocker(&last.owner, last.mode, Some(last), now));
+        match last {
+            Some(last) if blockers.is_empty() => {
+                vec![blocker(&last.owner, last.mode, Some(last), now)]
+            }
+            _ => blockers,
         }
-        (blockers, waiter.owner.statement())
     }
 }

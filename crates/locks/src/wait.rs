@@ -17,12 +17,10 @@ use crate::mode::Mode;
 use crate::owner::OwnerInfo;
 use crate::report::LockError;
 use crate::resource::Resource;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, WAIT_STRIPES};
 
 /// Ended wait objects that are kept.
 const POOL_MAX: usize = 1_024;
-/// Independent parts of the list of waiters.
-const STRIPES: usize = 16;
 /// Bytes of a key that are kept of a waiting request.
 pub(crate) const KEY_BYTES_MAX: usize = 1_024;
 
@@ -210,7 +208,7 @@ pub(crate) struct WaitList {
 impl WaitList {
     pub(crate) fn new() -> WaitList {
         WaitList {
-            stripes: (0..STRIPES).map(|_| Mutex::default()).collect(),
+            stripes: (0..WAIT_STRIPES).map(|_| Mutex::default()).collect(),
         }
     }
 
@@ -233,6 +231,6 @@ impl WaitList {
     }
 
     fn stripe(&self, ticket: u64) -> &WaitStripe {
-        &self.stripes[ticket as usize % STRIPES]
+        &self.stripes[ticket as usize % WAIT_STRIPES]
     }
 }

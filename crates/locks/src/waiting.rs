@@ -1,6 +1,7 @@
 //! A request that waits: from the queue to its end, whatever that is.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -56,9 +57,7 @@ impl LockManager {
                 before,
                 key: request.key,
                 // Drawn under the queue's mutex, so that tickets grow along the queue.
-                ticket: self
-                    .next_ticket
-                    .fetch_add(1, crate::sync::Ordering::Relaxed),
+                ticket: self.next_ticket.fetch_add(1, Ordering::Relaxed),
                 since: now,
                 first_blocker,
                 base: queue.account(is_profiling, now),
@@ -180,11 +179,9 @@ impl Drop for Waiting<'_> {
             manager.pace().waited(waited);
         }
         measure::wait_ended(node.mode, node.resource, outcome, waited);
-        let charged = ended.and_then(|ended| ended.charged);
-        if let Some(charged) = &charged {
-            manager.profile.add(&node, charged);
+        if let Some(charged) = ended.and_then(|ended| ended.charged) {
+            manager.profile.add(&node, &charged);
         }
-        let longest = charged.and_then(|charged| charged.into_iter().max_by_key(|(_, ns)| *ns));
         let first = node.first_blocker.as_ref();
         manager.history().wait(WaitRecord {
             txn: node.owner.txn,
@@ -197,9 +194,7 @@ impl Drop for Waiting<'_> {
             ended: at,
             blocker: first.map(|first| first.txn),
             blocker_mode: first.map(|first| first.mode),
-            blocker_statement: longest
-                .and_then(|(statement, _)| statement)
-                .or_else(|| first.and_then(|first| first.statement.clone())),
+            blocker_statement: first.and_then(|first| first.statement.clone()),
         });
         manager.pool.give_back(node, &manager.nobody);
     }

@@ -2,5 +2,7 @@
 
 mod bench_like;
 mod cancel;
+mod deadlock;
+mod observe;
 mod property;
 mod script;

@@ -17,6 +17,7 @@ const TXNS: u64 = 4;
 enum Action {
     Acquire { txn: u64, relation: u32, mode: Mode },
     ReleaseAll { txn: u64 },
+    ReleaseOne { txn: u64, relation: u32 },
     Cancel { txn: u64 },
 }
 
@@ -26,6 +27,8 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
         6 => (1..=TXNS, 1..4_u32, mode)
             .prop_map(|(txn, relation, mode)| Action::Acquire { txn, relation, mode }),
         2 => (1..=TXNS).prop_map(|txn| Action::ReleaseAll { txn }),
+        2 => (1..=TXNS, 1..4_u32)
+            .prop_map(|(txn, relation)| Action::ReleaseOne { txn, relation }),
         1 => (1..=TXNS).prop_map(|txn| Action::Cancel { txn }),
     ];
     prop::collection::vec(action, 1..60)
@@ -212,6 +215,16 @@ proptest! {
                     }));
                     prop_assert!(again.is_some());
                 }
+                Action::ReleaseOne { txn, relation } => {
+                    if pending.contains_key(&txn) {
+                        continue;
+                    }
+                    let resource = Resource::Relation(RelationId(relation));
+                    let released = locks.release_one(&owners[txn as usize], resource);
+                    let expected = reference.granted.remove(&(relation, txn));
+                    prop_assert_eq!(released, expected);
+                    reference.settle();
+                }
                 Action::Cancel { txn } => {
                     if pending.remove(&txn).is_some() {
                         reference.waiting.retain(|w| w.txn != txn);
@@ -249,7 +262,32 @@ proptest! {
             prop_assert!(reference.on_a_cycle().is_empty(), "a deadlock stayed: {reference:?}");
             let mut granted = BTreeMap::new();
             let mut waiting = 0;
-            for lock in locks.snapshot() {
+            let snapshot = locks.snapshot();
+            for fast in snapshot.iter().filter(|lock| lock.fast) {
+                prop_assert!(matches!(fast.mode, Mode::IS | Mode::IX));
+                // While anybody waits or holds a strong mode, the queue must know all holders.
+                let alone = snapshot.iter().filter(|lock| lock.resource == fast.resource).all(
+                    |lock| lock.granted && matches!(lock.mode, Mode::IS | Mode::IX),
+                );
+                prop_assert!(alone, "{snapshot:?}");
+            }
+            let mut order: BTreeMap<u32, Vec<(usize, u64)>> = BTreeMap::new();
+            for wait in locks.waits() {
+                let relation = wait.resource.relation().expect("only relations are waited for");
+                order.entry(relation.0).or_default().push((wait.ahead, wait.txn.0));
+            }
+            for (relation, mut order) in order {
+                order.sort_unstable();
+                let txns: Vec<u64> = order.into_iter().map(|(_, txn)| txn).collect();
+                let expected: Vec<u64> = reference
+                    .waiting
+                    .iter()
+                    .filter(|w| w.relation == relation)
+                    .map(|w| w.txn)
+                    .collect();
+                prop_assert_eq!(txns, expected, "order of the queue");
+            }
+            for lock in snapshot {
                 match lock.resource {
                     Resource::Relation(relation) if lock.granted => {
                         granted.insert((relation.0, lock.txn.0), lock.mode);
