@@ -1,6 +1,6 @@
 //! Locking: the parents of a resource are taken along, and a row is checked against the snapshot.
 
-use tessera_locks::{Grant, LockOptions, Mode, Request, Resource};
+use tessera_locks::{Grant, LockOptions, Mode, Owner, Request, Resource};
 use tessera_storage::{Key, KeySpace};
 use tessera_telemetry::metrics;
 use tessera_types::RelationId;
@@ -21,6 +21,12 @@ pub enum RowLock {
 }
 
 impl Transaction {
+    /// The transaction in the eyes of the lock manager: to set its priority, to count its work
+    /// and its restarts, and to tell when it is idle.
+    pub fn lock_owner(&self) -> &Owner {
+        &self.inner.owner
+    }
+
     /// Locks a resource, taking intention locks above it as needed.
     pub async fn lock(
         &self,
