@@ -14,6 +14,10 @@ use pgwire::messages::startup::{
 use tessera_engine::{ColumnInfo, CommandTag, TransactionStatus};
 use tessera_types::{Report, SqlType};
 
+/// Field of an error with its facts as JSON. PostgreSQL does not use the letter, and its
+/// documentation asks clients to ignore fields that they do not know.
+const FACTS: u8 = b'J';
+
 /// The newest protocol version we speak.
 pub(crate) const PROTOCOL: i32 = 0x0003_0000;
 
@@ -221,6 +225,7 @@ fn fields_of(report: &Report) -> Vec<(u8, String)> {
         (b'c', report.column.clone()),
         (b'd', report.data_type.clone()),
         (b'n', report.constraint.clone()),
+        (FACTS, report.facts.clone()),
     ];
     fields.extend(
         optional

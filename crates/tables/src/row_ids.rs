@@ -37,7 +37,7 @@ impl RowIds {
             return Ok(Arc::clone(counter));
         }
         // With own rows: a rebuild in this transaction numbers them without the counter.
-        let highest = highest_number(txn.newest_view(), table).await?;
+        let highest = highest_number(txn.newest_view_unrecorded(), table).await?;
         let next = highest.map_or(1, |number| number.saturating_add(1));
         let mut counters = self.counters.lock();
         let counter = counters

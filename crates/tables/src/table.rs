@@ -9,6 +9,7 @@ use tessera_storage::Val;
 use tessera_types::{FormatContext, RelationId, SqlType, Value, ValueRef, text};
 
 use crate::error::{Result, TableError};
+use crate::layout::{self, PREFIX_BYTES};
 
 /// A row: one value per live column, in the definition's order.
 pub type Row = Vec<Value>;
@@ -220,6 +221,41 @@ impl Table {
             .iter()
             .map(|at| (&row[*at], &self.def.columns[*at].sql_type));
         format!("({})=({})", names.join(", "), describe_values(values))
+    }
+}
+
+/// What the bytes of a key stand for.
+impl Table {
+    /// A key of the table or of one of its indexes as error details show it; `None` when it is
+    /// neither. Rows without a primary key are named by their hidden number.
+    pub fn describe_key_bytes(&self, key: &[u8]) -> Option<String> {
+        let (prefix, rest) = key.split_first_chunk::<PREFIX_BYTES>()?;
+        let (positions, orders) = if *prefix == layout::prefix(self.def.storage) {
+            if !self.has_primary_key() {
+                let number = u64::from_be_bytes(rest.try_into().ok()?);
+                return Some(format!("row number {number}"));
+            }
+            (self.key_positions(), self.key_orders())
+        } else {
+            let index = self
+                .indexes()
+                .iter()
+                .find(|index| *prefix == layout::prefix(index.def.storage))?;
+            (index.positions.as_slice(), index.orders.as_slice())
+        };
+        let mut rest = rest;
+        let mut values = Vec::with_capacity(positions.len());
+        for (position, order) in positions.iter().zip(orders) {
+            let sql_type = &self.def.columns[*position].sql_type;
+            values.push(tessera_codec::key::decode_value(sql_type, *order, &mut rest).ok()?);
+        }
+        let names: Vec<&str> = positions
+            .iter()
+            .map(|at| self.def.columns[*at].name.as_str())
+            .collect();
+        let types = positions.iter().map(|at| &self.def.columns[*at].sql_type);
+        let values = describe_values(values.iter().zip(types));
+        Some(format!("({})=({values})", names.join(", ")))
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tessera_locks::{LockOptions, Mode, Resource, Wait};
 use tessera_storage::{Key, KeyRange, KeySpace, ScanOptions, Snapshot, Val};
-use tessera_transactions::{Isolation, RowLock, Transaction};
+use tessera_transactions::{RowLock, Transaction};
 use tessera_types::{RelationId, Value};
 
 use crate::error::{Result, TableError};
@@ -420,7 +420,7 @@ impl<'a> Writer<'a> {
         if !arbiter.covers(index) {
             return Err(error());
         }
-        if self.txn.isolation() == Isolation::RepeatableRead {
+        if self.txn.isolation().keeps_snapshot() {
             // A row that the snapshot does not show must not decide silently: 40001.
             self.lock_row(&existing.key, Mode::X, Wait::Block).await?;
         }

@@ -125,7 +125,7 @@ impl TransactionError {
         let (code, _) = self.code();
         match self {
             TransactionError::Store(error) => error.report(),
-            TransactionError::Lock(error) => error.report(),
+            TransactionError::Lock(error) => error.report().with_cause(error.clone()),
             TransactionError::ConcurrentUpdate { relation, write } => {
                 Report::error(code, self.to_string())
                     .with_detail(format!(
@@ -133,6 +133,7 @@ impl TransactionError {
                         write.by_whom()
                     ))
                     .with_hint("Run the transaction again.")
+                    .with_cause(write.as_ref().clone())
             }
             TransactionError::SerializationFailure { write } => {
                 Report::error(code, self.to_string())
@@ -142,6 +143,7 @@ impl TransactionError {
                         write.by_whom()
                     ))
                     .with_hint("Run the transaction again.")
+                    .with_cause(write.as_ref().clone())
             }
             TransactionError::OutcomeUnknown { .. } => Report::error(code, self.to_string())
                 .with_hint(

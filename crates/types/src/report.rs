@@ -1,7 +1,9 @@
 //! What a client is told: the fields of PostgreSQL's error and notice messages.
 
+use std::any::Any;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use crate::codes::{self, SqlState};
 
@@ -98,6 +100,36 @@ pub struct ReportFields {
     pub data_type: Option<String>,
     /// Constraint violated.
     pub constraint: Option<String>,
+    /// Facts of a lock conflict, deadlock or serialization failure for programs, as JSON.
+    pub facts: Option<String>,
+    /// What happened, for a layer of ours that can put names to it. Never sent.
+    pub cause: Option<Cause>,
+}
+
+/// The error behind a report, in the form that its own layer gave it.
+#[derive(Clone)]
+pub struct Cause(Arc<dyn Any + Send + Sync>);
+
+impl Cause {
+    /// The error, if it is one of this type.
+    pub fn get<T: 'static>(&self) -> Option<&T> {
+        self.0.downcast_ref()
+    }
+}
+
+/// Two reports are compared by what is sent.
+impl PartialEq for Cause {
+    fn eq(&self, _: &Cause) -> bool {
+        true
+    }
+}
+
+impl Eq for Cause {}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cause")
+    }
 }
 
 impl Report {
@@ -116,6 +148,8 @@ impl Report {
             column: None,
             data_type: None,
             constraint: None,
+            facts: None,
+            cause: None,
         }))
     }
 
@@ -207,6 +241,12 @@ impl Report {
     /// Names the constraint violated.
     pub fn with_constraint(mut self, constraint: impl Into<String>) -> Report {
         self.0.constraint = Some(constraint.into());
+        self
+    }
+
+    /// Keeps the error behind the report.
+    pub fn with_cause(mut self, cause: impl Any + Send + Sync) -> Report {
+        self.0.cause = Some(Cause(Arc::new(cause)));
         self
     }
 
