@@ -11,6 +11,7 @@
 mod chains;
 mod control;
 mod locks;
+mod mask;
 pub(crate) mod rewrite;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use tessera_types::{Report, SqlType, codes};
 
 use crate::statement::{Parsed, Statement};
 
+pub use mask::{MASKED_CHARS_MAX, mask_literals};
 pub use locks::{LockStrength, LockWait, RowLockClause, row_lock};
 
 /// Parentheses and brackets that may be open at one time.

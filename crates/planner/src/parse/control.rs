@@ -68,10 +68,11 @@ pub(super) fn parse(
             Statement::Transaction(Transaction::Release(reader.name()?))
         }
         "SET" => reader.set()?,
-        "SHOW" => Statement::Setting(match reader.setting_name()? {
-            name if name == "all" => Setting::ShowAll,
-            name => Setting::Show(name),
-        }),
+        "SHOW" => match reader.setting_name()? {
+            name if name == "all" => Statement::Setting(Setting::ShowAll),
+            name if name == "locks" => locks_query()?,
+            name => Statement::Setting(Setting::Show(name)),
+        },
         "RESET" => Statement::Setting(match reader.setting_name()? {
             name if name == "all" => Setting::ResetAll,
             name => Setting::Reset(name),
@@ -131,6 +132,15 @@ pub(super) fn parse(
     };
     reader.end()?;
     Ok(Some(statement))
+}
+
+/// SHOW LOCKS: who waits first, the longest wait before the others.
+fn locks_query() -> Result<Statement, Report> {
+    let sql = "SELECT * FROM tessera.locks ORDER BY granted, waited_ms DESC NULLS LAST, transaction";
+    let parsed = super::parse(sql)?.pop();
+    parsed
+        .map(|parsed| parsed.statement)
+        .ok_or_else(|| Report::internal("SHOW LOCKS has no query"))
 }
 
 /// Walks over the tokens of one statement.
