@@ -1,4 +1,4 @@
-//! What the lock manager costs: `cargo run --profile bench-fast -p tessera-locks --example bench`.
+//! What the lock manager costs: `cargo run --profile bench-fast -p tessera-locks --example lock_bench`.
 //!
 //! Prints the median of several rounds of: a row lock with its intention locks, taken and
 //! released, on one thread; how two threads on different relations scale; one search for

@@ -82,8 +82,10 @@ pub(crate) fn run(project: &Project, arguments: &BenchArguments) -> Result<()> {
         run_command(&mut Command::new(inside))?;
     }
     if arguments.name.covers(Name::Locks) {
-        let locks = project.build("tessera-bench", "locks", Profile::BenchFast)?;
-        run_command(&mut Command::new(locks))?;
+        let mut cargo = project.cargo();
+        cargo.args(["run", "--quiet", "--profile", "bench-fast"]);
+        cargo.args(["--package", "tessera-locks", "--example", "lock_bench"]);
+        run_command(&mut cargo)?;
     }
     if matches!(arguments.name, Name::Storage | Name::Locks) {
         return Ok(());
