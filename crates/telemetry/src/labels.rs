@@ -131,7 +131,7 @@ labels! {
     /// How a transaction ended.
     TxnOutcome "outcome" { Committed "committed" RolledBack "rolled_back" Failed "failed" }
     /// What a transaction may see.
-    Isolation "isolation" { ReadCommitted "read_committed" RepeatableRead "repeatable_read" }
+    Isolation "isolation" { ReadCommitted "read_committed" RepeatableRead "repeatable_read" Serializable "serializable" }
     /// Lock modes.
     LockMode "mode" { IntentShared "is" IntentExclusive "ix" Shared "s" SharedIntentExclusive "six" Update "u" Exclusive "x" }
     /// How a lock was had.

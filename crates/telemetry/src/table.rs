@@ -243,6 +243,7 @@ metrics! {
     txn_duration: Family<Histogram, TxnOutcome>, Histogram, Seconds, "tessera_txn_duration_seconds", "How long transactions lasted.";
     txn_active: Gauge, Gauge, Count, "tessera_txn_active", "Open transactions.";
     txn_oldest_age: FloatGauge, Gauge, Seconds, "tessera_txn_oldest_age_seconds", "Age of the oldest open transaction.";
+    statement_retries: Counter, Counter, Count, "tessera_statement_retries_total", "Statements that lost a conflict and were run again by the server.";
     txn_conflicts: Counter, Counter, Count, "tessera_txn_conflicts_total", "Transactions that lost a row to one that committed first (40001).";
     commit_duration: Histogram, Histogram, Seconds, "tessera_commit_duration_seconds", "Time to commit a transaction that wrote: validation, log, publication.";
     group_commit_batch_size: Histogram, Histogram, Count, "tessera_group_commit_batch_size", "Transactions written to the log together.";

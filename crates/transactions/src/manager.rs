@@ -7,7 +7,7 @@ use ahash::RandomState;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use tessera_environment::Environment;
-use tessera_locks::LockManager;
+use tessera_locks::{LockManager, Owner, SessionGroup};
 use tessera_storage::{REFINED_RANGES_MAX, Store};
 use tessera_types::{RelationId, TxnId, Version};
 
@@ -89,8 +89,30 @@ impl Transactions {
 
     /// Begins a transaction. Nothing is read and no snapshot is taken yet.
     pub fn begin(self: &Arc<Self>, options: TransactionOptions) -> Transaction {
-        let id = TxnId(self.next_id.fetch_add(1, Ordering::Relaxed));
-        let inner = Arc::new(Inner::new(Arc::clone(self), id, options));
+        self.begin_as(Owner::new(self.fresh_id()), options)
+    }
+
+    /// Begins a transaction of a session that also has locks of its own.
+    pub fn begin_in_session(
+        self: &Arc<Self>,
+        options: TransactionOptions,
+        session: &SessionGroup,
+    ) -> Transaction {
+        self.begin_as(Owner::in_session(self.fresh_id(), session), options)
+    }
+
+    /// An owner for the locks of a session that outlive its transactions.
+    pub fn session_owner(&self, session: &SessionGroup) -> Owner {
+        Owner::in_session(self.fresh_id(), session)
+    }
+
+    fn fresh_id(&self) -> TxnId {
+        TxnId(self.next_id.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn begin_as(self: &Arc<Self>, owner: Owner, options: TransactionOptions) -> Transaction {
+        let id = owner.txn();
+        let inner = Arc::new(Inner::new(Arc::clone(self), owner, options));
         self.shard(id).lock().insert(id, Arc::downgrade(&inner));
         Transaction::from_inner(inner)
     }

@@ -87,7 +87,11 @@ struct Savepoint {
 }
 
 impl Inner {
-    pub(crate) fn new(manager: Arc<Transactions>, id: TxnId, options: TransactionOptions) -> Self {
+    pub(crate) fn new(
+        manager: Arc<Transactions>,
+        owner: Owner,
+        options: TransactionOptions,
+    ) -> Self {
         let started_at = manager.environment.clock.unix_micros();
         if options.isolation.keeps_snapshot() {
             manager.writers.enter();
@@ -97,9 +101,9 @@ impl Inner {
         let reads = validates.then(|| Arc::new(ReadTracker::new(manager.reads_max())));
         Inner {
             manager,
-            id,
+            id: owner.txn(),
             options,
-            owner: Owner::new(id),
+            owner,
             turn: Semaphore::new(1),
             state: Mutex::new(State {
                 status: Status::Active,
@@ -343,6 +347,17 @@ impl Transaction {
     pub fn set_statement_text(&self, text: Option<Arc<str>>) {
         *self.inner.statement.lock() = text.clone();
         self.inner.owner.set_statement(text);
+    }
+
+    /// Nothing runs in it now: it waits for its client. What ran last stays known.
+    pub fn set_idle(&self) {
+        self.inner.owner.set_statement(None);
+    }
+
+    /// Whom a deadlock should hit, and how often it hit this work before.
+    pub fn set_deadlock_standing(&self, priority: i8, restarts: u32) {
+        self.inner.owner.set_priority(priority);
+        self.inner.owner.set_restarts(restarts);
     }
 
     /// How long a lock is waited for (`lock_timeout`); `None` or zero means for ever.

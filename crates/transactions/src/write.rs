@@ -33,6 +33,7 @@ impl Transaction {
         let mut state = inner.state.lock();
         state.check_active()?;
         state.note_writer(inner);
+        inner.owner.add_work(1);
         let mut boundaries: Vec<Command> = Vec::new();
         state.boundaries(&mut boundaries);
         let command = state.command;
