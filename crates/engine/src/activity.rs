@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use parking_lot::Mutex;
 use tessera_catalog::Catalog;
-use tessera_executor::{ServerSessions, SessionRow};
-use tessera_types::{Report, codes};
+use tessera_executor::{ServerSessions, SessionRow, SessionState};
+use tessera_types::{Report, TxnId, codes};
 use tokio_util::sync::CancellationToken;
 
 /// One row of `pg_stat_activity`.
@@ -26,6 +26,10 @@ pub struct SessionInfo {
     pub protocol: &'static str,
     /// When the session began, microseconds since 1970.
     pub started_at: i64,
+    /// The transaction it is in.
+    pub transaction: Option<TxnId>,
+    /// The holder of its advisory locks, if it ever took one.
+    pub advisory_owner: Option<TxnId>,
     /// When the transaction began.
     pub transaction_started_at: Option<i64>,
     /// When the running or last statement began.
@@ -58,6 +62,8 @@ pub(crate) struct Entry {
     peer: Option<SocketAddr>,
     protocol: &'static str,
     started_at: i64,
+    /// For the locks that outlive transactions.
+    state: Arc<SessionState>,
     activity: Mutex<Activity>,
     cancel: Mutex<CancelState>,
     reason: AtomicU8,
@@ -69,6 +75,7 @@ struct Activity {
     application_name: Arc<str>,
     state: &'static str,
     state_changed_at: i64,
+    transaction: Option<TxnId>,
     transaction_started_at: Option<i64>,
     statement_started_at: Option<i64>,
     query: Arc<str>,
@@ -86,6 +93,7 @@ impl Entry {
         &self,
         text: &Arc<str>,
         now: i64,
+        transaction: Option<TxnId>,
         transaction_started_at: i64,
     ) -> CancellationToken {
         {
@@ -95,6 +103,7 @@ impl Entry {
                 activity.state_changed_at = now;
             }
             activity.statement_started_at = Some(now);
+            activity.transaction = transaction;
             activity.transaction_started_at = Some(transaction_started_at);
             if !Arc::ptr_eq(&activity.query, text) {
                 activity.query = text.clone();
@@ -124,6 +133,7 @@ impl Entry {
         activity.state = state;
         activity.state_changed_at = now;
         if !in_transaction {
+            activity.transaction = None;
             activity.transaction_started_at = None;
         }
     }
@@ -194,6 +204,8 @@ impl Entry {
             peer: self.peer,
             protocol: self.protocol,
             started_at: self.started_at,
+            transaction: activity.transaction,
+            advisory_owner: self.state.advisory.owner(),
             transaction_started_at: activity.transaction_started_at,
             statement_started_at: activity.statement_started_at,
             state_changed_at: activity.state_changed_at,
@@ -233,6 +245,7 @@ pub(crate) struct NewSession {
     pub(crate) application_name: Arc<str>,
     pub(crate) now: i64,
     pub(crate) secret: i32,
+    pub(crate) state: Arc<SessionState>,
 }
 
 /// All open sessions.
@@ -298,10 +311,12 @@ impl Sessions {
             peer: session.peer,
             protocol: session.protocol,
             started_at: session.now,
+            state: session.state,
             activity: Mutex::new(Activity {
                 application_name: session.application_name,
                 state: "idle",
                 state_changed_at: session.now,
+                transaction: None,
                 transaction_started_at: None,
                 statement_started_at: None,
                 query: Arc::from(""),
@@ -376,6 +391,8 @@ impl ServerSessions for SqlSessions {
                 application_name: info.application_name,
                 peer: info.peer,
                 started_at: info.started_at,
+                transaction: info.transaction,
+                advisory_owner: info.advisory_owner,
                 transaction_started_at: info.transaction_started_at,
                 statement_started_at: info.statement_started_at,
                 state_changed_at: info.state_changed_at,

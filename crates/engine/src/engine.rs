@@ -263,6 +263,12 @@ impl Engine {
         self.shared.store.statistics()
     }
 
+    /// Brings the metrics of locks up to date that are not counted at the event. Call it before
+    /// metrics are read.
+    pub fn collect_lock_metrics(&self) {
+        self.shared.transactions.locks().collect_metrics();
+    }
+
     /// The open transactions, oldest first.
     pub fn transactions(&self) -> Vec<ActiveTransaction> {
         self.shared.transactions.active()

@@ -91,6 +91,7 @@ pub(crate) fn transaction_ended(
     let isolation = match isolation {
         tessera_transactions::Isolation::ReadCommitted => Isolation::ReadCommitted,
         tessera_transactions::Isolation::RepeatableRead => Isolation::RepeatableRead,
+        tessera_transactions::Isolation::Serializable => Isolation::Serializable,
     };
     metrics().txn_total.with((outcome, isolation)).increment();
     let took = Duration::from_micros(u64::try_from(took_micros).unwrap_or(0));

@@ -3,16 +3,20 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
 use datafusion::common::{Result as DfResult, config_err};
 use parking_lot::Mutex;
 use tessera_catalog::{Catalog, CatalogState};
+use tessera_locks::LockManager;
 use tessera_transactions::{Transaction, TxnView};
-use tessera_types::{FormatContext, RelationId, Report, Value};
+use tessera_types::{FormatContext, RelationId, Report, TxnId, Value};
 use tokio_util::sync::CancellationToken;
 
 use crate::executor::Executor;
+
+pub use crate::system_catalog::advisory::AdvisoryLocks;
 
 /// Values of settings, kept by the engine; also behind `current_setting` and `pg_settings`.
 pub trait Settings: Send + Sync {
@@ -66,7 +70,9 @@ pub struct SessionContext {
     /// `work_mem`-like limit of one query; `None` = the executor's default.
     pub query_memory_bytes_max: Option<usize>,
     /// `lock_timeout`.
-    pub lock_timeout: Option<std::time::Duration>,
+    pub lock_timeout: Option<Duration>,
+    /// Without a lock timeout, wait as long as usual holds suggest.
+    pub adaptive_lock_timeout: bool,
     /// State that outlives statements: sequences' last values, …
     pub state: Arc<SessionState>,
 }
@@ -94,6 +100,10 @@ pub struct SessionRow {
     pub peer: Option<std::net::SocketAddr>,
     /// When the session began.
     pub started_at: i64,
+    /// The transaction it is in.
+    pub transaction: Option<TxnId>,
+    /// The holder of its advisory locks, if it ever took one.
+    pub advisory_owner: Option<TxnId>,
     /// When its transaction began.
     pub transaction_started_at: Option<i64>,
     /// When its running or last statement began.
@@ -107,6 +117,12 @@ pub struct SessionRow {
 }
 
 impl SessionContext {
+    /// How long a lock is waited for.
+    pub fn lock_patience(&self, locks: &LockManager) -> Option<Duration> {
+        let adaptive = || self.adaptive_lock_timeout.then(|| locks.adaptive_timeout());
+        self.lock_timeout.or_else(adaptive)
+    }
+
     /// The session as a statement of a transaction sees it that began at this time: what `now`
     /// and `today` in literals mean.
     pub(crate) fn at(self: &Arc<Self>, transaction_micros: i64) -> Arc<SessionContext> {
@@ -133,6 +149,8 @@ pub struct SessionState {
     pub sequences: Mutex<SequenceState>,
     /// State of `random()` after `setseed`.
     pub random_seed: Mutex<Option<u64>>,
+    /// Advisory locks that outlive transactions.
+    pub advisory: AdvisoryLocks,
 }
 
 /// What `currval` and `lastval` answer.

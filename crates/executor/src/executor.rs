@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tessera_catalog::Catalog;
 use tessera_planner::functions::FunctionRegistry;
-use tessera_planner::{ColumnInfo, Parsed, Statement};
+use tessera_planner::{ColumnInfo, Parsed, Statement, mask_literals};
 use tessera_transactions::Transactions;
 use tessera_types::{FormatContext, Report, SqlType};
 
@@ -85,6 +85,8 @@ pub struct Prepared {
     /// Catalog and session values that the plan depends on.
     validity: Validity,
     plan: Arc<Plan>,
+    /// The statement without its literals, made when it first runs: what others are told of it.
+    masked: Arc<OnceLock<Arc<str>>>,
 }
 
 /// What a plan was made under.
@@ -111,6 +113,12 @@ impl Prepared {
     /// Whether it runs on the store directly.
     pub fn is_short_path(&self) -> bool {
         self.short_plan().is_some()
+    }
+
+    /// The text for errors and views of other sessions: without literals.
+    fn masked_text(&self) -> Arc<str> {
+        let mask = || mask_literals(&self.parsed.text).into();
+        self.masked.get_or_init(mask).clone()
     }
 
     /// The short path's plan, when the statement has one.
@@ -264,6 +272,7 @@ impl Executor {
             given_types: types.to_vec(),
             validity,
             plan: Arc::new(plan),
+            masked: Arc::default(),
         };
         self.shared
             .plans
@@ -307,8 +316,11 @@ impl Executor {
         // What others are told when they wait for this one, and how long this one waits.
         context
             .txn
-            .set_statement_text(Some(prepared.parsed.text.clone()));
-        context.txn.set_lock_timeout(context.session.lock_timeout);
+            .set_statement_text(Some(prepared.masked_text()));
+        let locks = self.shared.transactions.locks();
+        context
+            .txn
+            .set_lock_timeout(context.session.lock_patience(locks));
         let mut context = context.clone();
         context.session = context.session.at(context.transaction_micros);
         context.view = Some(context.txn.view());

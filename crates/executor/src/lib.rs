@@ -10,6 +10,7 @@
 //! - `operators`: arithmetic, comparison, pattern and cast kernels with PostgreSQL's results.
 //! - `functions`: PostgreSQL's functions; `system_catalog`: `pg_catalog`, `information_schema`.
 //! - `short_path`, `dml`, `ddl`, `copy`: what does not go through DataFusion.
+//! - `conflict`: lock conflicts and serialization failures in the words of the schema.
 //! - `arrow_values`: SQL values in and out of Arrow arrays.
 //!
 //! # Invariants
@@ -23,6 +24,7 @@
 
 mod access;
 mod arrow_values;
+mod conflict;
 mod context;
 mod copy;
 mod ddl;
@@ -39,6 +41,7 @@ mod short_path;
 mod system_catalog;
 
 pub use arrow_values::{ArrayWriter, ColumnReader};
+pub use conflict::explain;
 pub use context::{
     Notices, SequenceState, ServerSessions, SessionContext, SessionRow, SessionState, SettingRow,
     Settings, StatementContext, catalog_of, statement_of,

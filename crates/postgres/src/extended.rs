@@ -154,6 +154,9 @@ impl Connection {
         };
         fields.end()?;
         let mut portal = self.session.take_portal(name)?;
+        if self.wire.next_is_sync() {
+            self.session.expect_end_of_batch();
+        }
         let is_kept = self.run_portal(&mut portal, limit).await?;
         if is_kept {
             self.session.put_portal(name, portal);

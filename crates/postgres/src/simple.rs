@@ -58,6 +58,9 @@ impl Connection {
         params: &Arc<[Value]>,
         is_last: bool,
     ) -> Result<(), Fault> {
+        if is_last {
+            self.session.expect_end_of_batch();
+        }
         let executing = self.session.execute(statement, params);
         let outcome = drive(&mut self.wire, &self.signals, executing).await??;
         let tag = match outcome {

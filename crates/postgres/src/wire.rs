@@ -140,6 +140,11 @@ impl Wire {
         Ok(Some(Frame { kind, body }))
     }
 
+    /// Whether the next message has arrived and is Sync.
+    pub(crate) fn next_is_sync(&self) -> bool {
+        self.input.first() == Some(&b'S')
+    }
+
     /// Reads more; false at the end of the stream.
     pub(crate) async fn read(&mut self) -> Result<bool, Gone> {
         poll_fn(|cx| self.poll_read(cx)).await

@@ -14,6 +14,7 @@ pub(crate) fn register(engine: Engine, environment: Environment, data_dir: PathB
     add_collector(move || {
         collect_store(&engine);
         collect_transactions(&engine, &environment);
+        engine.collect_lock_metrics();
         if let Ok(bytes) = environment.files.available_bytes(&data_dir) {
             metrics().disk_free.set(whole(bytes));
         }

@@ -281,6 +281,7 @@ impl Session {
                 self.settings.commit();
                 self.forget_plans();
                 *self.state.sequences.lock() = Default::default();
+                self.release_advisory_locks();
                 Ok(Outcome::command("DISCARD ALL"))
             }
             Discard::Plans => {
@@ -318,7 +319,7 @@ impl Session {
                     Wait::Block
                 },
                 deadline: context
-                    .lock_timeout
+                    .lock_patience(self.engine.shared.transactions.locks())
                     .map(|limit| std::time::Instant::now() + limit),
                 ..LockOptions::default()
             };

@@ -27,8 +27,12 @@ impl Session {
     async fn run_batch(&mut self, sql: &str) -> Result<Vec<ResultSet>, Report> {
         let mut results = Vec::new();
         let params: Arc<[Value]> = Arc::from([]);
-        for source in self.split(sql)? {
-            let statement = self.prepare(Some(&source), &[])?;
+        let sources = self.split(sql)?;
+        for (at, source) in sources.iter().enumerate() {
+            let statement = self.prepare(Some(source), &[])?;
+            if at + 1 == sources.len() {
+                self.expect_end_of_batch();
+            }
             results.push(self.result_of(&statement, &params).await?);
         }
         Ok(results)
@@ -56,6 +60,7 @@ impl Session {
         }
         let statement = self.prepare(sources.first(), &[])?;
         let params = self.coerced(&statement, params)?;
+        self.expect_end_of_batch();
         self.result_of(&statement, &params).await
     }
 

@@ -8,6 +8,8 @@ use std::task::Poll;
 use bytes::Bytes;
 use tessera_executor::{CommandTag, RowBatch, RowStream, StatementContext};
 use tessera_planner::{ColumnInfo, Parsed, Statement};
+use tessera_transactions::Transaction;
+use tessera_telemetry::metrics;
 use tessera_types::{Report, SqlType, Value, codes};
 use tokio::time::Instant;
 
@@ -15,6 +17,9 @@ use super::Session;
 use super::statement::{Body, Plan, PreparedStatement};
 use crate::activity::StopReason;
 use crate::measure::Measured;
+
+/// How often a statement that lost a conflict is run again.
+const RETRIES_MAX: u32 = 5;
 
 /// What running a statement gave.
 pub enum Outcome {
@@ -31,6 +36,15 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Whether nothing more is read for it.
+    fn is_complete(&self) -> bool {
+        match self {
+            Outcome::Command(_) => true,
+            Outcome::Rows(rows) => rows.stream.is_ready(),
+            Outcome::Empty | Outcome::CopyIn(_) | Outcome::CopyOut(_) => false,
+        }
+    }
+
     pub(super) fn command(tag: &'static str) -> Outcome {
         Outcome::Command(CommandTag::new(tag))
     }
@@ -166,19 +180,51 @@ enum Interruption {
 }
 
 impl Session {
+    /// The next statement is the last before the end of the batch: when it is a transaction of
+    /// its own, it is committed with it, and may be run again when it lost a conflict.
+    pub fn expect_end_of_batch(&mut self) {
+        self.ends_batch = true;
+    }
+
     /// Runs a prepared statement. `params` are of the types that it says.
     ///
-    /// After an error the transaction is where [`Session::fail`] leaves it.
+    /// A statement that began its transaction and loses a conflict (40001, 40P01) is run again,
+    /// a few times at most: nothing of it was answered yet. After an error the transaction is
+    /// where [`Session::fail`] leaves it.
     pub async fn execute(
         &mut self,
         statement: &Arc<PreparedStatement>,
         params: &Arc<[Value]>,
     ) -> Result<Outcome, Report> {
-        let result = self.try_execute(statement, params).await;
-        if result.is_err() {
+        let is_own_transaction = self.is_between_transactions();
+        let commits = std::mem::take(&mut self.ends_batch) && is_own_transaction;
+        let mut retries = 0;
+        self.times_victim = 0;
+        loop {
+            let mut result = self.try_execute(statement, params).await;
+            if commits && result.as_ref().is_ok_and(Outcome::is_complete) {
+                // Boxed, because keeping a cursor's rows at a commit runs its query.
+                if let Err(report) = Box::pin(self.commit_implicit()).await {
+                    result = Err(report);
+                }
+            }
+            let Err(report) = result else {
+                return result;
+            };
             self.fail();
+            let lost = matches!(
+                report.code,
+                codes::SERIALIZATION_FAILURE | codes::DEADLOCK_DETECTED
+            );
+            if !is_own_transaction || !lost || retries == RETRIES_MAX {
+                return Err(report);
+            }
+            retries += 1;
+            self.times_victim = retries;
+            // What the lost attempt had to say is said again.
+            self.notices.take();
+            metrics().statement_retries.increment();
         }
-        result
     }
 
     async fn try_execute(
@@ -237,7 +283,7 @@ impl Session {
         let started_at = self.transaction.started_at();
         let context = StatementContext {
             session,
-            cancel: self.entry.begin(text, now, started_at),
+            cancel: self.entry.begin(text, now, Some(txn.id()), started_at),
             txn,
             params: params.clone(),
             transaction_micros: started_at,
@@ -341,7 +387,8 @@ impl Session {
         };
         self.begin_deadline();
         self.active = true;
-        if self.entry.begin(text, now, started_at).is_cancelled() {
+        let txn = self.txn().map(Transaction::id);
+        if self.entry.begin(text, now, txn, started_at).is_cancelled() {
             return Err(self.interrupted(Interruption::Cancelled));
         }
         Ok(())
@@ -387,8 +434,18 @@ impl Session {
             codes::QUERY_CANCELED if self.entry.reason() == StopReason::Terminate => {
                 Session::termination_report()
             }
-            _ => report,
+            _ => self.explain(report),
         })
+    }
+
+    /// Names instead of numbers in what a conflict's loser is told.
+    pub(super) fn explain(&self, report: Report) -> Report {
+        if report.cause.is_none() {
+            return report;
+        }
+        let shared = &self.engine.shared;
+        let catalog = shared.catalog.state();
+        tessera_executor::explain(&shared.executor, &catalog, self.txn(), report)
     }
 
     fn interrupted(&self, by: Interruption) -> Report {

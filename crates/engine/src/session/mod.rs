@@ -66,6 +66,10 @@ pub struct Session {
     unnamed_portal: Option<Portal>,
     /// Whether the session told `pg_stat_activity` that it is at work.
     active: bool,
+    /// The client says that the batch ends after the next statement.
+    ends_batch: bool,
+    /// How often the present statement was run again.
+    times_victim: u32,
     /// Runs out while the present statement runs.
     deadline: Option<tokio::time::Instant>,
 }
@@ -96,6 +100,7 @@ impl Session {
         settings.commit();
         let settings = Arc::new(settings);
         let effective = settings.effective();
+        let state = Arc::new(SessionState::default());
         let entry = shared.sessions.add(NewSession {
             user: name.clone(),
             is_admin: user.admin,
@@ -104,8 +109,8 @@ impl Session {
             application_name: effective.application_name.clone(),
             now: shared.environment.clock.unix_micros(),
             secret: shared.environment.random.u64() as i32,
+            state: state.clone(),
         })?;
-        let state = Arc::new(SessionState::default());
         let _ = state.server.set(Arc::new(SqlSessions {
             sessions: shared.sessions.clone(),
             catalog: shared.catalog.clone(),
@@ -122,6 +127,7 @@ impl Session {
             short_path: effective.short_path,
             query_memory_bytes_max: effective.query_memory_bytes,
             lock_timeout: effective.lock_timeout,
+            adaptive_lock_timeout: effective.adaptive_lock_timeout,
             state: state.clone(),
         });
         Ok(Session {
@@ -134,6 +140,8 @@ impl Session {
             unnamed_portal: None,
             notices: Arc::default(),
             active: false,
+            ends_batch: false,
+            times_victim: 0,
             deadline: None,
             engine,
             entry,
@@ -276,6 +284,7 @@ impl Session {
         context.short_path = self.effective.short_path;
         context.query_memory_bytes_max = self.effective.query_memory_bytes;
         context.lock_timeout = self.effective.lock_timeout;
+        context.adaptive_lock_timeout = self.effective.adaptive_lock_timeout;
         self.context = Arc::new(context);
     }
 
@@ -295,6 +304,11 @@ impl Session {
         self.context.clone()
     }
 
+    fn release_advisory_locks(&self) {
+        let locks = self.engine.shared.transactions.locks();
+        self.state.advisory.release_all(locks);
+    }
+
     fn txn(&self) -> Option<&Transaction> {
         self.transaction.txn()
     }
@@ -303,6 +317,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.transaction.abandon();
+        self.release_advisory_locks();
         self.engine.shared.sessions.remove(self.entry.process_id);
     }
 }

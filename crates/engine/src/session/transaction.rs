@@ -13,7 +13,7 @@ use tessera_types::{Report, codes};
 use super::Session;
 use super::execute::Outcome;
 use crate::measure;
-use crate::settings::{TransactionCharacteristics, parse_isolation};
+use crate::settings::TransactionCharacteristics;
 
 /// Where a session is between two messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,8 +97,23 @@ impl Session {
             }
             Block::Explicit | Block::Failed => Ok(()),
         };
+        self.ends_batch = false;
         self.go_idle();
         result
+    }
+
+    /// Whether the next statement begins a transaction.
+    pub(super) fn is_between_transactions(&self) -> bool {
+        self.transaction.block == Block::Idle
+    }
+
+    /// Commits the transaction that a statement has begun for itself.
+    pub(super) async fn commit_implicit(&mut self) -> Result<(), Report> {
+        match self.transaction.block {
+            Block::Implicit => self.commit_transaction().await,
+            // BEGIN, or COMMIT of nothing.
+            Block::Idle | Block::Explicit | Block::Failed => Ok(()),
+        }
     }
 
     /// A statement failed, here or in the protocol above: undoes it, and makes an explicit
@@ -146,6 +161,9 @@ impl Session {
             return;
         }
         self.active = false;
+        if let Some(txn) = self.txn() {
+            txn.set_idle();
+        }
         let (state, in_transaction) = match self.transaction.block {
             Block::Idle | Block::Implicit => ("idle", false),
             Block::Explicit => ("idle in transaction", true),
@@ -190,8 +208,10 @@ impl Session {
             return Ok(txn.clone());
         }
         self.refresh_settings();
-        let options = self.transaction_options()?;
-        let txn = self.engine.shared.transactions.begin(options);
+        let options = self.transaction_options();
+        let transactions = &self.engine.shared.transactions;
+        let txn = transactions.begin_in_session(options, &self.state.advisory.group);
+        txn.set_deadlock_standing(self.effective.transaction_priority, self.times_victim);
         if self.transaction.block == Block::Idle {
             self.transaction.block = Block::Implicit;
             self.transaction.started_at = now;
@@ -200,26 +220,22 @@ impl Session {
         Ok(txn)
     }
 
-    fn transaction_options(&self) -> Result<TransactionOptions, Report> {
+    fn transaction_options(&self) -> TransactionOptions {
         let modes = &self.transaction.modes;
-        let repeatable = match modes.isolation {
-            Some(level) => parse_isolation(isolation_words(level))?,
-            None => parse_isolation(&self.effective.default_isolation)?,
-        };
-        Ok(TransactionOptions {
-            isolation: if repeatable {
-                Isolation::RepeatableRead
-            } else {
-                Isolation::ReadCommitted
-            },
+        let level = modes
+            .isolation
+            .unwrap_or_else(|| level_of(&self.effective.default_isolation));
+        TransactionOptions {
+            isolation: isolation_of(level),
             read_only: modes.read_only.unwrap_or(self.effective.default_read_only),
+            deferrable: modes.deferrable.unwrap_or(false),
             durability: if self.effective.durable {
                 Durability::Durable
             } else {
                 Durability::Buffered
             },
             ..TransactionOptions::default()
-        })
+        }
     }
 
     /// BEGIN, COMMIT and their kin.
@@ -368,18 +384,11 @@ impl Session {
             ));
             return Ok(());
         }
-        if let Some(level) = modes.isolation {
-            parse_isolation(isolation_words(level))?;
-        }
         if let Some(txn) = &self.transaction.txn {
             // The transaction has begun: only what does not change it is possible.
-            let level = modes
+            let same_level = modes
                 .isolation
-                .map(|level| parse_isolation(isolation_words(level)));
-            let same_level = match level {
-                None => true,
-                Some(level) => level? == (txn.isolation() == Isolation::RepeatableRead),
-            };
+                .is_none_or(|level| isolation_of(level) == txn.isolation());
             if !same_level {
                 return Err(Report::error(
                     codes::ACTIVE_SQL_TRANSACTION,
@@ -407,7 +416,6 @@ impl Session {
     fn set_default_modes(&mut self, modes: TransactionModes) -> Result<(), Report> {
         let on_off = |value: bool| Some(if value { "on" } else { "off" });
         if let Some(level) = modes.isolation {
-            parse_isolation(isolation_words(level))?;
             let words = isolation_words(level);
             self.settings
                 .assign("default_transaction_isolation", Some(words), false)?;
@@ -491,6 +499,7 @@ impl Session {
                 isolation: Some(match txn.isolation() {
                     Isolation::ReadCommitted => IsolationLevel::ReadCommitted,
                     Isolation::RepeatableRead => IsolationLevel::RepeatableRead,
+                    Isolation::Serializable => IsolationLevel::Serializable,
                 }),
                 read_only: Some(txn.is_read_only()),
                 deferrable: None,
@@ -532,7 +541,8 @@ impl Session {
         }
         let committed = match self.transaction.txn.take() {
             Some(txn) => {
-                let committed = txn.commit().await.map(drop).map_err(|error| error.report());
+                let committed = txn.commit().await.map(drop);
+                let committed = committed.map_err(|error| self.explain(error.report()));
                 let outcome = if committed.is_ok() {
                     TxnOutcome::Committed
                 } else {
@@ -576,18 +586,12 @@ impl Session {
 
     fn tell_characteristics(&self) {
         let modes = &self.transaction.modes;
-        let isolation = match modes.isolation {
-            Some(level) => isolation_words(level),
-            None => match &*self.effective.default_isolation {
-                "repeatable read" => "repeatable read",
-                "serializable" => "serializable",
-                "read uncommitted" => "read uncommitted",
-                _ => "read committed",
-            },
-        };
+        let level = modes
+            .isolation
+            .unwrap_or_else(|| level_of(&self.effective.default_isolation));
         self.settings
             .set_transaction(Some(TransactionCharacteristics {
-                isolation,
+                isolation: isolation_words(level),
                 read_only: modes.read_only.unwrap_or(self.effective.default_read_only),
                 deferrable: modes.deferrable.unwrap_or(false),
             }));
@@ -643,5 +647,26 @@ fn isolation_words(level: IsolationLevel) -> &'static str {
         IsolationLevel::ReadCommitted => "read committed",
         IsolationLevel::RepeatableRead => "repeatable read",
         IsolationLevel::Serializable => "serializable",
+    }
+}
+
+/// The level of a setting's words; they were checked when it was set.
+fn level_of(words: &str) -> IsolationLevel {
+    match words {
+        "serializable" => IsolationLevel::Serializable,
+        "repeatable read" => IsolationLevel::RepeatableRead,
+        "read uncommitted" => IsolationLevel::ReadUncommitted,
+        _ => IsolationLevel::ReadCommitted,
+    }
+}
+
+/// What a level means here: READ UNCOMMITTED runs as READ COMMITTED, as in PostgreSQL.
+fn isolation_of(level: IsolationLevel) -> Isolation {
+    match level {
+        IsolationLevel::ReadUncommitted | IsolationLevel::ReadCommitted => {
+            Isolation::ReadCommitted
+        }
+        IsolationLevel::RepeatableRead => Isolation::RepeatableRead,
+        IsolationLevel::Serializable => Isolation::Serializable,
     }
 }

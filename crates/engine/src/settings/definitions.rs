@@ -426,10 +426,22 @@ pub(crate) static DEFINITIONS: &[Definition] = &[
         "Memory that one query may use; 0 for the server's limit.",
     ),
     user(
+        "tessera.adaptive_lock_timeout",
+        Kind::Bool,
+        "on",
+        "While lock_timeout is 0, wait for a lock 64 times as long as locks are usually held, at least 5 and at most 120 seconds.",
+    ),
+    user(
         "tessera.short_path",
         Kind::Bool,
         "on",
         "Run statements by key on the store directly.",
+    ),
+    user(
+        "tessera.transaction_priority",
+        Kind::Integer { min: -100, max: 100 },
+        "0",
+        "Of the transactions in a deadlock, one with the lowest priority ends.",
     ),
     fixed(
         "tessera.transaction_token",

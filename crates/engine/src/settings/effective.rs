@@ -26,6 +26,10 @@ pub(crate) struct Effective {
     pub(crate) idle_session_timeout: Option<Duration>,
     /// Whether statements by key may go to the store directly.
     pub(crate) short_path: bool,
+    /// Locks are not waited for without end, though `lock_timeout` does not say so.
+    pub(crate) adaptive_lock_timeout: bool,
+    /// Whom a deadlock hits: the lowest.
+    pub(crate) transaction_priority: i8,
     /// Whether a commit waits for the disk.
     pub(crate) durable: bool,
     /// Isolation of new transactions, in SQL's words.
@@ -79,6 +83,8 @@ impl Effective {
             idle_in_transaction_timeout: duration("idle_in_transaction_session_timeout"),
             idle_session_timeout: duration("idle_session_timeout"),
             short_path: on("tessera.short_path"),
+            adaptive_lock_timeout: on("tessera.adaptive_lock_timeout"),
+            transaction_priority: get("tessera.transaction_priority").parse().unwrap_or(0),
             durable: &*get("synchronous_commit") != "off",
             default_isolation: get("default_transaction_isolation"),
             default_read_only: on("default_transaction_read_only"),

@@ -21,4 +21,4 @@ mod value;
 
 pub(crate) use effective::Effective;
 pub(crate) use store::{SessionSettings, TransactionCharacteristics};
-pub(crate) use value::{parse_isolation, quote_element};
+pub(crate) use value::quote_element;

@@ -301,23 +301,6 @@ pub(crate) fn quote_element(name: &str) -> String {
     }
 }
 
-/// An isolation level's word as the engine's level: `true` for REPEATABLE READ.
-///
-/// # Errors
-/// 0A000 for SERIALIZABLE, which is not built yet: a weaker level would be a silent lie.
-pub(crate) fn parse_isolation(text: &str) -> Result<bool, Report> {
-    match text {
-        "repeatable read" => Ok(true),
-        "serializable" => Err(Report::unsupported(
-            "transaction isolation level SERIALIZABLE is not supported yet",
-        )
-        .with_hint(
-            "Use REPEATABLE READ, and SELECT … FOR UPDATE where rows depend on each other.",
-        )),
-        _ => Ok(false),
-    }
-}
-
 fn with_unit(definition: &Definition, text: &str, units: &[(&str, f64)]) -> Result<i64, Report> {
     let end = text
         .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e' | 'E')))

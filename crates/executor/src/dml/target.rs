@@ -18,7 +18,7 @@ pub(crate) fn lock_options(context: &StatementContext) -> LockOptions {
         wait: Wait::Block,
         deadline: context
             .session
-            .lock_timeout
+            .lock_patience(context.txn.manager().locks())
             .map(|timeout| Instant::now() + timeout),
     }
 }

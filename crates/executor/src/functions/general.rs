@@ -59,17 +59,6 @@ pub(super) fn register(r: &mut FunctionRegistry) {
         )
         .volatile(),
     );
-    // Every connection of the pool of some drivers asks for these; there is nothing to let go.
-    let nothing = |_: &Row<'_>| -> RowResult { Ok(Value::Null) };
-    r.scalar(
-        Scalar::new(
-            "pg_advisory_unlock_all",
-            [],
-            Returns::Exact(Void),
-            lenient(nothing),
-        )
-        .volatile(),
-    );
     overlaps(r);
 }
 

@@ -9,18 +9,21 @@
 //! - `relations`, `constraints`, `types`, `roles`, `server`, `procedures`: `pg_catalog`.
 //! - `summaries`: its views for people (`pg_tables`, `pg_indexes`, …).
 //! - `information_schema`: the standard's views.
-//! - `own`: the `tessera` schema: locks, transactions, tables, storage.
+//! - `own`: the `tessera` schema: transactions, tables, storage, tasks; `lock_views`: locks,
+//!   waits, deadlocks, the wait profile.
 //! - `text`: definitions as SQL text (`pg_get_indexdef` and its kin).
 //! - `names`: `regclass` and its kin in and out; visibility.
-//! - `functions`, `sequences`: functions that need the catalog.
+//! - `functions`, `sequences`: functions that need the catalog; `advisory`: advisory locks.
 //!
 //! # Not here
 //! Functions that need no catalog (`functions`), settings' values (the engine).
 
+pub(crate) mod advisory;
 mod constraints;
 mod functions;
 mod information_schema;
 mod layout;
+mod lock_views;
 pub(crate) mod names;
 mod own;
 mod procedures;
@@ -58,7 +61,11 @@ pub(crate) fn register_tables(tables: &mut SystemTables) {
                 information_schema::rows_of(table.name)
                     .filter(|_| table.schema == "information_schema")
             })
-            .or_else(|| own::rows_of(table.name).filter(|_| table.schema == "tessera"))
+            .or_else(|| {
+                own::rows_of(table.name)
+                    .or_else(|| lock_views::rows_of(table.name))
+                    .filter(|_| table.schema == "tessera")
+            })
             // What we do not have (triggers, policies, …) is truly empty.
             .unwrap_or(rows::none);
         tables.add(SystemTable {
@@ -75,4 +82,6 @@ pub(crate) fn register_tables(tables: &mut SystemTables) {
 pub(crate) fn register_functions(registry: &mut FunctionRegistry) {
     functions::register(registry);
     sequences::register(registry);
+    advisory::register(registry);
+    lock_views::register(registry);
 }

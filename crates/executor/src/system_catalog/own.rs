@@ -1,9 +1,9 @@
 //! The schema `tessera`: what PostgreSQL has no place for.
 
-use tessera_locks::Resource;
-use tessera_types::{Report, SqlType, Value};
+use tessera_tasks::TaskState;
+use tessera_types::{Report, Value};
 
-use super::rows::{MakeRows, Rows, array, flag, int4, int8, oid, opt_text, text};
+use super::rows::{MakeRows, Rows, flag, int4, int8, oid, opt_text, text};
 use crate::context::StatementContext;
 use crate::executor::Executor;
 
@@ -12,43 +12,12 @@ type Made = Result<Vec<Vec<Value>>, Report>;
 /// Rows of the views in this file.
 pub(super) fn rows_of(name: &str) -> Option<MakeRows> {
     Some(match name {
-        "locks" => locks,
         "transactions" => transactions,
         "tables" => tables,
         "storage" => storage,
+        "tasks" => tasks,
         _ => return None,
     })
-}
-
-fn locks(executor: &Executor, _: &StatementContext) -> Made {
-    let mut rows = Rows::new("tessera", "locks")?;
-    for lock in executor.transactions().locks().snapshot() {
-        let waited = lock
-            .waited
-            .map_or(Value::Null, |waited| int8(waited.as_millis() as u64));
-        let blockers = lock.blocked_by.iter().map(|txn| int8(txn.0));
-        let kind = match lock.resource {
-            Resource::Database => "database".to_owned(),
-            Resource::Relation(_) => "relation".to_owned(),
-            Resource::Range(_, range) => format!("range {range:016x}"),
-            Resource::Row(_, hash) => format!("row {hash:016x}"),
-            Resource::Advisory(space, key) => format!("advisory {space}/{key}"),
-        };
-        rows.add([
-            ("transaction", int8(lock.txn.0)),
-            ("resource", text(kind)),
-            (
-                "relation",
-                lock.resource.relation().map_or(Value::Null, |id| oid(id.0)),
-            ),
-            ("mode", text(lock.mode.name())),
-            ("granted", flag(lock.granted)),
-            ("waited_ms", waited),
-            ("blocked_by", array(SqlType::BigInt, blockers)),
-            ("statement", opt_text(lock.statement.as_deref())),
-        ]);
-    }
-    Ok(rows.finish())
 }
 
 fn transactions(executor: &Executor, _: &StatementContext) -> Made {
@@ -112,6 +81,27 @@ fn storage(executor: &Executor, _: &StatementContext) -> Made {
         ("conflicts", found.conflicts_total),
     ] {
         rows.add([("name", text(name)), ("value", int8(value))]);
+    }
+    Ok(rows.finish())
+}
+
+/// Every background task of the process, oldest first.
+fn tasks(_: &Executor, _: &StatementContext) -> Made {
+    let mut rows = Rows::new("tessera", "tasks")?;
+    for task in tessera_tasks::snapshot() {
+        let state = match task.state {
+            TaskState::Running => "running",
+            TaskState::Pausing => "pausing",
+            TaskState::Stopping => "stopping",
+        };
+        rows.add([
+            ("task_group", text(task.group)),
+            ("owner", text(task.owner)),
+            ("name", text(task.name)),
+            ("state", text(state)),
+            ("age_ms", int8(task.age.as_millis() as u64)),
+            ("restarts", int8(u64::from(task.restarts))),
+        ]);
     }
     Ok(rows.finish())
 }

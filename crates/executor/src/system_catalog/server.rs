@@ -1,7 +1,9 @@
 //! The server as a whole: databases, settings, tablespaces, languages, locks.
 
+use std::collections::HashMap;
+
 use tessera_locks::Resource;
-use tessera_types::{Report, Value};
+use tessera_types::{Report, TxnId, Value};
 
 use super::rows::{MakeRows, Rows, flag, oid, opt_text, text};
 use crate::context::StatementContext;
@@ -166,8 +168,10 @@ fn mode_name(mode: tessera_locks::Mode, is_row: bool) -> &'static str {
     }
 }
 
-fn pg_locks(executor: &Executor, _: &StatementContext) -> Made {
+fn pg_locks(executor: &Executor, context: &StatementContext) -> Made {
     let mut rows = Rows::new("pg_catalog", "pg_locks")?;
+    let processes = processes(context);
+    let now = context.statement_micros;
     for lock in executor.transactions().locks().snapshot() {
         let is_row = matches!(lock.resource, Resource::Row(..) | Resource::Range(..));
         let relation = lock.resource.relation().map_or(Value::Null, |id| oid(id.0));
@@ -177,15 +181,52 @@ fn pg_locks(executor: &Executor, _: &StatementContext) -> Made {
             Resource::Range(..) | Resource::Row(..) => "tuple",
             Resource::Advisory(..) => "advisory",
         };
+        let process = processes.get(&lock.txn);
+        let (class, object, part) = match lock.resource {
+            Resource::Advisory(space, key) => (
+                oid((key >> 32) as u32),
+                oid(key as u32),
+                Value::SmallInt(space as i16),
+            ),
+            _ => (Value::Null, Value::Null, Value::Null),
+        };
         rows.add([
             ("locktype", text(kind)),
             ("database", oid(DATABASE_OID)),
             ("relation", relation),
+            ("classid", class),
+            ("objid", object),
+            ("objsubid", part),
             ("virtualtransaction", text(lock.txn.to_string())),
+            (
+                "pid",
+                process.map_or(Value::Null, |pid| Value::Integer(*pid)),
+            ),
             ("mode", text(mode_name(lock.mode, is_row))),
             ("granted", flag(lock.granted)),
-            ("fastpath", flag(false)),
+            (
+                "waitstart",
+                lock.waited.map_or(Value::Null, |waited| {
+                    Value::TimestampTz(now.saturating_sub(waited.as_micros() as i64))
+                }),
+            ),
+            ("fastpath", flag(lock.fast)),
         ]);
     }
     Ok(rows.finish())
+}
+
+/// The session of each transaction that is in one.
+pub(super) fn processes(context: &StatementContext) -> HashMap<TxnId, i32> {
+    let sessions = context
+        .session
+        .state
+        .server
+        .get()
+        .map_or_else(Vec::new, |server| server.list());
+    let owners = sessions.iter().flat_map(|session| {
+        let owners = [session.transaction, session.advisory_owner];
+        owners.map(|owner| Some((owner?, session.process_id)))
+    });
+    owners.flatten().collect()
 }

@@ -135,6 +135,7 @@ impl Db {
             short_path: self.short_path,
             query_memory_bytes_max: None,
             lock_timeout: None,
+            adaptive_lock_timeout: false,
             state: Arc::default(),
         })
     }
