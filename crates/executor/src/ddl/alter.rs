@@ -248,13 +248,15 @@ impl Run<'_> {
         let txn = &self.context.txn;
         let old = Table::new(Arc::clone(before));
         let new = self.executor.writes().table(fresh);
-        let around = Around::new(self.executor, self.context);
+        // A default may take values of a sequence that this statement has made.
+        let context = self.present();
+        let around = Around::new(self.executor, &context);
         let rules = self.rules(between)?;
-        let bound = rules.bind(self.executor, self.context)?;
+        let bound = rules.bind(self.executor, &context)?;
         let using = match &transform {
             Transform::Convert {
                 using: Some(using), ..
-            } => Some(using.bind(self.executor, self.context)?),
+            } => Some(using.bind(self.executor, &context)?),
             _ => None,
         };
         // By column number, as columns may have been added.
@@ -308,8 +310,9 @@ impl Run<'_> {
         if !after.checks.iter().any(|check| added(&check.name)) {
             return Ok(());
         }
-        let around = Around::new(self.executor, self.context);
-        let bound = rules.bind(self.executor, self.context)?;
+        let context = self.present();
+        let around = Around::new(self.executor, &context);
+        let bound = rules.bind(self.executor, &context)?;
         let table = self.executor.writes().table(after);
         let txn = &self.context.txn;
         let mut scan = RowScan::new(txn.newest_view(), rows_range(&table), ScanSpec::default());

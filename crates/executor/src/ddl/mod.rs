@@ -157,6 +157,13 @@ impl<'a> Run<'a> {
         Arc::new(session)
     }
 
+    /// The statement over the present catalog, for evaluating such expressions.
+    fn present(&self) -> StatementContext {
+        let mut context = self.context.clone();
+        context.session = self.session();
+        context
+    }
+
     fn owner(&self) -> u32 {
         let user = self
             .context

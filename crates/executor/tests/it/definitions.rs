@@ -81,9 +81,10 @@ async fn alter_table_keeps_rows_and_indexes_in_line() {
     db.run("ALTER TABLE t DROP CONSTRAINT t_pkey")
         .await
         .expect("no key");
+    // The two inserts that failed have taken values of the sequence.
     db.check(
         "INSERT INTO t (a, e) VALUES (1, 1000) RETURNING d",
-        &["301"],
+        &["303"],
     )
     .await;
     db.check("SELECT count(*) FROM t WHERE a = 1", &["2"]).await;
