@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::common::ScalarValue;
 use datafusion::datasource::provider_as_source;
@@ -170,6 +170,10 @@ impl BindEnvironment for BindingEnvironment<'_> {
 
     fn in_set(&self, data_type: &DataType, values: Vec<ScalarValue>) -> Arc<ScalarUDF> {
         crate::operators::in_set::function(data_type, values)
+    }
+
+    fn described(&self, field: FieldRef) -> Arc<ScalarUDF> {
+        super::described::function(field)
     }
 
     fn work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>, Report> {

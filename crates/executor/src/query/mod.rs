@@ -3,9 +3,11 @@
 //! # Map
 //! - `environment`: what the binder asks of catalog and session.
 //! - `engine`: [`QueryEngine`]: rules and configuration shared by all queries.
+//! - `described`: an identity that says the SQL type of its value.
 //! - `memory`: one budget for all queries, and a limit for each.
 //! - `stream`: a running plan on the query runtime, ended by cancel or by being dropped.
 
+mod described;
 mod engine;
 mod environment;
 mod memory;

@@ -58,6 +58,8 @@ pub trait BindEnvironment {
     ) -> Arc<ScalarUDF>;
     /// A function that tells whether its argument is one of many constants.
     fn in_set(&self, data_type: &DataType, values: Vec<ScalarValue>) -> Arc<ScalarUDF>;
+    /// A function of one argument that gives it back as a value of this field.
+    fn described(&self, field: FieldRef) -> Arc<ScalarUDF>;
     /// The table source through which a recursive query reads its last rows.
     fn work_table(
         &self,

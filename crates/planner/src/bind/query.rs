@@ -4,10 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
-use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::{Column, DFSchema};
 use datafusion::functions_window::expr_fn::row_number;
-use datafusion::logical_expr::expr::Sort;
+use datafusion::logical_expr::expr::{ScalarFunction, Sort};
 use datafusion::logical_expr::{
     Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, Values, lit,
 };
@@ -135,7 +134,7 @@ impl Binder<'_> {
             let unique = unique_name(&column.name, &mut used);
             let typed = typed_of(column);
             fields.push(typed.field(&unique));
-            exprs.push(described(typed, &unique));
+            exprs.push(self.described(typed, &unique));
             column.column = unique;
             column.origin = None;
         }
@@ -199,7 +198,7 @@ impl Binder<'_> {
                 sql_type: wanted.sql_type.clone(),
                 ..typed
             };
-            exprs.push(described(typed, &wanted.column));
+            exprs.push(self.described(typed, &wanted.column));
         }
         let step = LogicalPlanBuilder::from(step.plan)
             .project(exprs)
@@ -215,6 +214,13 @@ impl Binder<'_> {
             columns: start.columns,
             locks: Vec::new(),
         })
+    }
+
+    /// The expression under a name, its field saying its SQL type: both terms of a recursive
+    /// query must have the same fields.
+    fn described(&self, typed: Typed, name: &str) -> Expr {
+        let function = self.environment.described(typed.field(name));
+        Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![typed.expr])).alias(name)
     }
 
     /// The body of a query without its ORDER BY.
@@ -618,13 +624,6 @@ fn typed_of(column: &OutputColumn) -> Typed {
         data_type: column.data_type.clone(),
         origin: None,
     }
-}
-
-/// The expression under a name, its field saying its SQL type: both terms of a recursive query
-/// must have the same fields.
-fn described(typed: Typed, name: &str) -> Expr {
-    let metadata = FieldMetadata::new_from_field(&typed.field(name));
-    typed.expr.alias_with_metadata(name, Some(metadata))
 }
 
 fn columns_differ(word: &str) -> Report {
