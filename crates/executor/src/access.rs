@@ -9,6 +9,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::{Expr, Operator};
 use tessera_catalog::TableStatistics;
 use tessera_codec::key::Order;
@@ -68,8 +69,20 @@ pub(crate) struct Chosen {
 }
 
 /// Whether a filter may help to choose: it compares one column with constants.
+///
+/// A parameter of a subquery counts as a constant: it is one when the scan is planned.
 pub(crate) fn is_useful(table: &Table, filter: &Expr) -> bool {
-    condition(table, filter).is_some()
+    let assumed = filter.clone().transform_up(|expr| match &expr {
+        Expr::Placeholder(placeholder) => {
+            let value = match &placeholder.field {
+                Some(field) => ScalarValue::new_default(field.data_type())?,
+                None => return Ok(Transformed::no(expr)),
+            };
+            Ok(Transformed::yes(Expr::Literal(value, None)))
+        }
+        _ => Ok(Transformed::no(expr)),
+    });
+    assumed.is_ok_and(|assumed| condition(table, &assumed.data).is_some())
 }
 
 /// Chooses an access path for a conjunction of filters.

@@ -1,5 +1,6 @@
 //! EXPLAIN: a plan as a tree of PostgreSQL's node names, as text or JSON.
 
+mod logical;
 mod physical;
 mod render;
 mod text;

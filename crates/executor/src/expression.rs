@@ -73,6 +73,12 @@ impl Expression {
             Target::Condition(clause) => binder.bind_condition(expression, &row, clause)?,
             _ => binder.bind_expression(expression, &row)?,
         };
+        if crate::query::has_subquery(&typed.expr) {
+            return Err(Report::unsupported(match &target {
+                Target::Condition("CHECK") => "cannot use subquery in check constraint",
+                _ => "a subquery is not supported in this place",
+            }));
+        }
         let typed = match target {
             Target::Any => binder.settle(typed)?,
             Target::Condition(_) => typed,

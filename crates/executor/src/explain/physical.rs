@@ -16,6 +16,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use super::text::physical_text;
 use super::{Actual, PlanNode};
 use crate::access::Access;
+use crate::query::ApplyExec;
 use crate::scan::{SystemScanExec, TableScanExec};
 
 /// The tree of a physical plan.
@@ -177,6 +178,19 @@ impl Context {
             let mut node = PlanNode::new("Seq Scan");
             node.relation = Some(scan.relation().to_owned());
             return node;
+        }
+        if let Some(apply) = any.downcast_ref::<ApplyExec>() {
+            let arguments: Vec<String> = apply
+                .arguments()
+                .map(|(id, argument)| format!("{id} = {}", physical_text(argument)))
+                .collect();
+            let mut node = PlanNode::new("Apply").with("SubPlan", apply.kind_text());
+            if !arguments.is_empty() {
+                node = node.with("Parameters", arguments.join(", "));
+            }
+            return node
+                .over(self.node(apply.input().as_ref()))
+                .over(super::logical::plan_node(apply.subquery()));
         }
         if let Some(join) = any.downcast_ref::<HashJoinExec>() {
             let on: Vec<String> = join

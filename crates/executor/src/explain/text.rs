@@ -10,6 +10,7 @@ pub(crate) fn expression_text(expr: &Expr) -> String {
         Expr::Column(column) => column.name.clone(),
         Expr::Literal(value, _) => literal(value),
         Expr::Alias(alias) => expression_text(&alias.expr),
+        Expr::Placeholder(placeholder) => placeholder.id.clone(),
         Expr::Cast(cast) => expression_text(&cast.expr),
         Expr::BinaryExpr(binary) => format!(
             "({} {} {})",

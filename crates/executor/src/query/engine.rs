@@ -21,7 +21,9 @@ use tessera_planner::errors::report_of;
 use tessera_planner::join_order::JoinOrder;
 use tessera_types::Report;
 
+use super::apply::Planner;
 use super::memory::{MemoryBudget, QueryMemory};
+use super::subqueries;
 use crate::context::{StatementContext, StatementExtension};
 use crate::executor::{Executor, ExecutorOptions};
 
@@ -60,6 +62,7 @@ impl QueryEngine {
             .with_default_features()
             .with_expr_planners(SessionStateDefaults::default_expr_planners())
             .with_optimizer_rules(optimizer_rules())
+            .with_query_planner(Arc::new(Planner))
             .build();
         let budget = MemoryBudget::new(options.memory_budget_bytes);
         Ok(QueryEngine {
@@ -74,16 +77,36 @@ impl QueryEngine {
         &self,
         logical: &LogicalPlan,
     ) -> Result<Arc<dyn ExecutionPlan>, Report> {
-        self.base
-            .create_physical_plan(logical)
-            .await
-            .map_err(report_of)
+        physical_plan(&self.base, logical.clone()).await
+    }
+
+    /// What plans within a running task: a subquery for one tuple of values.
+    pub(super) fn state_of(&self, task: &TaskContext) -> SessionState {
+        let mut state = SessionStateBuilder::new_from_existing(self.base.clone())
+            .with_config(task.session_config().clone())
+            .with_runtime_env(task.runtime_env())
+            .build();
+        state.mark_start_execution();
+        state
     }
 
     /// Memory that running queries hold.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.budget.used()
     }
+}
+
+/// Decides about subqueries, optimizes and plans.
+async fn physical_plan(
+    state: &SessionState,
+    logical: LogicalPlan,
+) -> Result<Arc<dyn ExecutionPlan>, Report> {
+    let optimize = |plan: &LogicalPlan| state.optimize(plan);
+    let logical = subqueries::decide(logical, &optimize).map_err(report_of)?;
+    state
+        .create_physical_plan(&logical)
+        .await
+        .map_err(report_of)
 }
 
 /// DataFusion's rules, with ours where filters have been pushed down and columns are not pruned.
@@ -160,15 +183,7 @@ impl Run {
         &self,
         logical: LogicalPlan,
     ) -> Result<Arc<dyn ExecutionPlan>, Report> {
-        self.state
-            .create_physical_plan(&logical)
-            .await
-            .map_err(report_of)
-    }
-
-    /// Optimizes only, for EXPLAIN VERBOSE and tests.
-    pub(crate) fn optimize(&self, logical: &LogicalPlan) -> Result<LogicalPlan, Report> {
-        self.state.optimize(logical).map_err(report_of)
+        physical_plan(&self.state, logical).await
     }
 
     /// What operators see while they run.

@@ -1,17 +1,21 @@
 //! Queries through DataFusion: prepared once, planned for their parameters, run as a stream.
 //!
 //! # Map
+//! - `subqueries`: how each subquery is executed: once, by a join, or by an operator of ours;
+//!   `apply`: that operator.
 //! - `environment`: what the binder asks of catalog and session.
 //! - `engine`: [`QueryEngine`]: rules and configuration shared by all queries.
 //! - `described`: an identity that says the SQL type of its value.
 //! - `memory`: one budget for all queries, and a limit for each.
 //! - `stream`: a running plan on the query runtime, ended by cancel or by being dropped.
 
+mod apply;
 mod described;
 mod engine;
 mod environment;
 mod memory;
 mod stream;
+mod subqueries;
 
 use std::sync::{Arc, OnceLock};
 
@@ -20,6 +24,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
+use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
 use datafusion::sql::sqlparser::ast;
 use tessera_planner::arrow_types::sql_type_of;
 use tessera_planner::bind::Binder;
@@ -31,8 +36,10 @@ use crate::context::{SessionContext, StatementContext};
 use crate::executor::Executor;
 use crate::outcome::{Outcome, RowStream};
 
+pub(crate) use apply::{Apply, ApplyExec};
 pub(crate) use engine::{QueryEngine, Run, physical_expression};
 pub(crate) use environment::BindingEnvironment;
+pub(crate) use subqueries::has_subquery;
 
 /// A query with its names and types resolved.
 pub(crate) struct PreparedQuery {
@@ -40,8 +47,9 @@ pub(crate) struct PreparedQuery {
     columns: Arc<[ColumnInfo]>,
     /// No parameters, and every function depends on its arguments alone.
     is_pure: bool,
-    /// The physical plan of a pure query, made at its first execution.
-    physical: OnceLock<Arc<dyn ExecutionPlan>>,
+    /// The physical plan of a pure query, made at its first execution; `None` when it cannot be
+    /// kept.
+    physical: OnceLock<Option<Arc<dyn ExecutionPlan>>>,
 }
 
 impl PreparedQuery {
@@ -85,21 +93,10 @@ pub(crate) async fn execute(
 ) -> Result<Outcome, Report> {
     let run = Run::new(executor, context)?;
     let plan = if query.is_pure {
-        match query.physical.get() {
-            Some(plan) => stream::Planned::Physical(fresh(plan)?),
-            None => stream::Planned::Logical(query.plan.clone()),
-        }
+        kept_plan(executor, query).await?
     } else {
-        stream::Planned::Logical(plan_with_parameters(query.plan.clone(), &context.params)?)
-    };
-    let plan = match plan {
-        stream::Planned::Logical(logical) if query.is_pure => {
-            // Without the statement: a plan that is kept must not keep a snapshot alive.
-            let physical = executor.queries().plan(&logical).await?;
-            let physical = query.physical.get_or_init(|| physical);
-            stream::Planned::Physical(fresh(physical)?)
-        }
-        other => other,
+        let logical = plan_with_parameters(query.plan.clone(), &context.params)?;
+        stream::Planned::Logical(logical)
     };
     let stream = stream::run(run, plan, query.columns.clone());
     Ok(Outcome::Rows(RowStream::streamed(
@@ -107,6 +104,33 @@ pub(crate) async fn execute(
         "SELECT",
         stream,
     )))
+}
+
+/// The plan of a pure query, kept from its first execution on.
+async fn kept_plan(executor: &Executor, query: &PreparedQuery) -> Result<stream::Planned, Report> {
+    let found = match query.physical.get() {
+        Some(found) => found,
+        None => {
+            // Without the statement: a plan that is kept must not keep a snapshot alive.
+            let physical = executor.queries().plan(&query.plan).await?;
+            let physical = (!shares_results(&physical)?).then_some(physical);
+            query.physical.get_or_init(|| physical)
+        }
+    };
+    Ok(match found {
+        Some(plan) => stream::Planned::Physical(fresh(plan)?),
+        None => stream::Planned::Logical(query.plan.clone()),
+    })
+}
+
+/// Whether two runs of a plan would use one place for the results of its scalar subqueries:
+/// DataFusion's copies of such a plan share it.
+fn shares_results(plan: &Arc<dyn ExecutionPlan>) -> Result<bool, Report> {
+    plan.exists(|node| {
+        let node: &dyn std::any::Any = node.as_ref();
+        Ok(node.is::<ScalarSubqueryExec>())
+    })
+    .map_err(report_of)
 }
 
 /// Plans the query for these parameters, for EXPLAIN.
@@ -194,12 +218,11 @@ fn put_in(expr: Expr, params: &[Value]) -> datafusion::common::Result<Transforme
 
 /// The plan with its parameters' values put in.
 fn plan_with_parameters(plan: LogicalPlan, params: &[Value]) -> Result<LogicalPlan, Report> {
+    // Columns keep the names that their expressions had with the parameters.
+    let plan =
+        apply::map_expressions_deep(plan, &mut |expr| put_in(expr, params)).map_err(report_of)?;
     let plan = plan
-        .transform_up_with_subqueries(|node| {
-            let node =
-                node.map_expressions(|expr| expr.transform_up(|expr| put_in(expr, params)))?;
-            node.transform_data(|node| check_limit(node).map(Transformed::no))
-        })
+        .transform_up_with_subqueries(|node| check_limit(node).map(Transformed::yes))
         .map_err(report_of)?
         .data;
     Ok(plan)

@@ -1,13 +1,15 @@
 //! Expressions.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Column, ScalarValue, Spans};
+use datafusion::functions_aggregate::expr_fn::max;
 use datafusion::logical_expr::expr::{
     Case, Exists, InList, InSubquery, Placeholder, SetComparison, SetQuantifier,
 };
-use datafusion::logical_expr::{Expr, LogicalPlan, Operator, Subquery};
+use datafusion::logical_expr::{Expr, LogicalPlan, Operator, Subquery, lit, when};
 use sqlparser::ast::{self, Spanned, UnaryOperator};
 use sqlparser::tokenizer::Span;
 use tessera_types::{CastKind, Report, SqlType, Value, codes, text};
@@ -15,6 +17,7 @@ use tessera_types::{CastKind, Report, SqlType, Value, codes, text};
 use super::coerce::{literal, literal_of, placeholder, unify_decimals};
 use super::names::fold;
 use super::operators::{comparison, no_operator, symbol_of};
+use super::outer::outer_reference;
 use super::{Binder, BoundQuery, Scope, Typed};
 use crate::scalar;
 
@@ -162,6 +165,9 @@ impl Binder<'_> {
                 else_result.as_deref(),
                 scope,
             ),
+            E::Function(call) if is_row_constructor(&call.name) => {
+                Err(Report::unsupported("a row value cannot be used here"))
+            }
             E::Function(function) => self.function(function, scope),
             E::Exists { subquery, negated } => {
                 let mut subquery = self.subquery(subquery, scope)?.0;
@@ -361,7 +367,7 @@ impl Binder<'_> {
         }
         for outer in self.outer.iter().rev() {
             if let Some(found) = outer.find(name).map_err(|r| self.at(r, span))? {
-                return outer_reference(found);
+                return outer_reference(found, outer);
             }
         }
         if let Some(relation) = scope.relation(None, name)
@@ -369,6 +375,11 @@ impl Binder<'_> {
         {
             // `generate_series(1, 3) AS n`: the function's name is its column.
             return Ok(relation.fields[0].typed.clone());
+        }
+        if matches!(name, "current_schema" | "current_catalog") {
+            // Words of SQL that are called without parentheses.
+            let function = name.replace("catalog", "database");
+            return self.call(&function, Vec::new());
         }
         Err(self.at(
             Report::error(
@@ -414,7 +425,7 @@ impl Binder<'_> {
         for outer in self.outer.iter().rev() {
             if let Some(relation) = outer.relation(schema, table) {
                 return match relation.field(column)? {
-                    Some(field) => outer_reference(&field.typed),
+                    Some(field) => outer_reference(&field.typed, outer),
                     None => Err(missing(self)),
                 };
             }
@@ -458,10 +469,10 @@ impl Binder<'_> {
         }
         let symbol = symbol_of(op);
         if let (Some(l), Some(r)) = (row_of(left), row_of(right)) {
-            return self.row_compare(&symbol, l, r, scope);
+            return self.row_compare(&symbol, &l, &r, scope);
         }
         if let (Some(row), ast::Expr::Subquery(query)) = (row_of(left), strip(right)) {
-            return self.row_subquery(&symbol, row, query, scope);
+            return self.row_subquery(&symbol, &row, query, scope);
         }
         let left_typed = self.expr(left, scope)?;
         let right_typed = self.expr(right, scope)?;
@@ -611,7 +622,7 @@ impl Binder<'_> {
         };
         if let Some(row) = row_of(operand) {
             let mut result: Option<Typed> = None;
-            for item in row {
+            for item in row.iter() {
                 let typed = self.expr(item, scope)?;
                 let one = Typed::new(wrap(typed.expr), SqlType::Boolean);
                 result = Some(match result {
@@ -644,6 +655,29 @@ impl Binder<'_> {
         op: Operator,
         scope: &Scope,
     ) -> Result<Typed, Report> {
+        if let (Some(left), Some(right)) = (row_of(left), row_of(right)) {
+            if left.len() != right.len() {
+                return Err(Report::error(
+                    codes::SYNTAX_ERROR,
+                    "unequal number of entries in row expressions",
+                ));
+            }
+            // Rows are distinct when a pair of their columns is.
+            let joined = if op == Operator::IsDistinctFrom {
+                Operator::Or
+            } else {
+                Operator::And
+            };
+            let mut result: Option<Typed> = None;
+            for (left, right) in left.iter().zip(right.iter()) {
+                let one = self.distinct_test(left, right, op, scope)?;
+                result = Some(match result {
+                    None => one,
+                    Some(before) => self.logic(before, joined, one)?,
+                });
+            }
+            return result.ok_or_else(|| Report::error(codes::SYNTAX_ERROR, "empty row"));
+        }
         let left = self.expr(left, scope)?;
         let right = self.expr(right, scope)?;
         self.compare(op, "=", left, right)
@@ -705,7 +739,7 @@ impl Binder<'_> {
                         "row expected in IN list",
                     ));
                 };
-                let one = self.row_compare("=", row, values, scope)?;
+                let one = self.row_compare("=", &row, &values, scope)?;
                 result = Some(match result {
                     None => one,
                     Some(before) => self.logic(before, Operator::Or, one)?,
@@ -827,7 +861,7 @@ impl Binder<'_> {
         scope: &Scope,
     ) -> Result<Typed, Report> {
         if let Some(row) = row_of(operand) {
-            return self.row_in_subquery(row, query, negated, scope);
+            return self.row_in_subquery(&row, query, negated, scope);
         }
         let subject = self.expr(operand, scope)?;
         let (subquery, bound) = self.subquery(query, scope)?;
@@ -884,14 +918,10 @@ impl Binder<'_> {
         negated: bool,
         scope: &Scope,
     ) -> Result<Typed, Report> {
-        if negated {
-            return Err(Report::unsupported("NOT IN with rows of several columns")
-                .with_hint("Use NOT EXISTS with the equalities in its WHERE."));
-        }
         let mut outer = Vec::with_capacity(row.len());
         for expr in row {
             let typed = self.expr(expr, scope)?;
-            outer.push(outer_reference(&typed)?);
+            outer.push(outer_reference(&typed, scope)?);
         }
         let (_, bound) = self.subquery(query, scope)?;
         if bound.columns.len() != row.len() {
@@ -915,6 +945,9 @@ impl Binder<'_> {
             });
         }
         let filter = filter.ok_or_else(|| Report::internal("an empty row"))?;
+        if negated {
+            return not_in_rows(bound.plan, filter.expr).map_err(crate::errors::report_of);
+        }
         let plan = datafusion::logical_expr::LogicalPlanBuilder::from(bound.plan)
             .filter(filter.expr)
             .and_then(|builder| builder.build())
@@ -1356,11 +1389,54 @@ pub(super) fn negate(typed: Typed, negated: bool) -> Typed {
     }
 }
 
+/// `row NOT IN (plan)`, where `equal` compares the row with one of the plan's: the best match
+/// decides, 2 for equal, 1 for unknown, 0 for different.
+fn not_in_rows(plan: LogicalPlan, equal: Expr) -> datafusion::common::Result<Typed> {
+    let degree = when(equal.clone().is_true(), lit(2_i64))
+        .when(equal.is_null(), lit(1_i64))
+        .otherwise(lit(0_i64))?;
+    let matched = Expr::Column(Column::new_unqualified("match"));
+    let plan = datafusion::logical_expr::LogicalPlanBuilder::from(plan)
+        .project(vec![degree.alias("match")])?
+        .aggregate(Vec::<Expr>::new(), vec![max(matched).alias("best match")])?
+        .build()?;
+    let best = Expr::ScalarSubquery(Subquery {
+        outer_ref_columns: plan.all_out_ref_exprs(),
+        subquery: Arc::new(plan),
+        spans: Spans::new(),
+    });
+    let unknown = Expr::Literal(ScalarValue::Boolean(None), None);
+    let not_in = when(best.clone().eq(lit(2_i64)), lit(false))
+        .when(best.eq(lit(1_i64)), unknown)
+        .otherwise(lit(true))?;
+    Ok(Typed::new(not_in, SqlType::Boolean))
+}
+
 /// The items of a row: `(a, b)` or `ROW(a, b)`.
-fn row_of(expr: &ast::Expr) -> Option<&[ast::Expr]> {
+fn row_of(expr: &ast::Expr) -> Option<Cow<'_, [ast::Expr]>> {
     match strip(expr) {
-        ast::Expr::Tuple(items) => Some(items),
+        ast::Expr::Tuple(items) => Some(Cow::Borrowed(items)),
+        ast::Expr::Function(call) if is_row_constructor(&call.name) => {
+            let ast::FunctionArguments::List(list) = &call.args else {
+                return None;
+            };
+            let items = list.args.iter().map(|argument| match argument {
+                ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(item)) => Some(item.clone()),
+                _ => None,
+            });
+            items.collect::<Option<Vec<_>>>().map(Cow::Owned)
+        }
         _ => None,
+    }
+}
+
+/// `row` without quotes is a word of SQL, no function.
+fn is_row_constructor(name: &ast::ObjectName) -> bool {
+    match name.0.as_slice() {
+        [part] => part
+            .as_ident()
+            .is_some_and(|ident| ident.quote_style.is_none() && fold(ident) == "row"),
+        _ => false,
     }
 }
 
@@ -1370,30 +1446,6 @@ pub(super) fn strip(mut expr: &ast::Expr) -> &ast::Expr {
         expr = inner;
     }
     expr
-}
-
-/// The same expression seen from a query inside.
-pub(super) fn outer_reference(typed: &Typed) -> Result<Typed, Report> {
-    use datafusion::common::tree_node::{Transformed, TreeNode};
-    let field = typed.field("outer");
-    let expr = typed
-        .expr
-        .clone()
-        .transform_up(|expr| {
-            Ok(match expr {
-                Expr::Column(column) => {
-                    let field = Arc::new(field.as_ref().clone().with_name(&column.name));
-                    Transformed::yes(Expr::OuterReferenceColumn(field, column))
-                }
-                other => Transformed::no(other),
-            })
-        })
-        .map_err(crate::errors::report_of)?
-        .data;
-    Ok(Typed {
-        expr,
-        ..typed.clone()
-    })
 }
 
 /// `Expr::Literal` of an integer, used for `count(*)`.

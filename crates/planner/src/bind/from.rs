@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use datafusion::common::{Column, Spans, TableReference, UnnestOptions};
+use datafusion::common::{Column, ScalarValue, Spans, TableReference, UnnestOptions};
 use datafusion::functions::core as df_core;
+use datafusion::functions_nested::expr_fn::array_empty;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    Expr, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, lit,
+    Expr, ExprSchemable, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, lit, when,
 };
 use sqlparser::ast::Spanned;
 use sqlparser::ast::{self, JoinConstraint, JoinOperator, TableFactor};
 use tessera_types::{Report, codes};
 
 use super::names::fold;
+use super::outer::{deep_references, outer_reference};
 use super::scope::{ScopeField, ScopeRelation};
 use super::{
     Binder, BoundQuery, Relation, Scope, TableRelation, Typed, VIEW_NESTING_MAX, ViewRelation,
@@ -58,9 +60,9 @@ impl Binder<'_> {
             return self.join_function(left, call, join_type, constraint);
         }
         let Some((left_plan, left_scope)) = left else {
-            return self.factor(factor, None);
+            return self.factor(factor, None, JoinType::Inner);
         };
-        let (right_plan, right_scope) = self.factor(factor, Some(&left_scope))?;
+        let (right_plan, right_scope) = self.factor(factor, Some(&left_scope), join_type)?;
         self.join(
             left_plan,
             left_scope,
@@ -181,7 +183,12 @@ impl Binder<'_> {
     }
 
     /// One relation. `left` is what LATERAL may see.
-    fn factor(&mut self, factor: &TableFactor, left: Option<&Scope>) -> Result<FromItem, Report> {
+    fn factor(
+        &mut self,
+        factor: &TableFactor,
+        left: Option<&Scope>,
+        join_type: JoinType,
+    ) -> Result<FromItem, Report> {
         match factor {
             TableFactor::Table {
                 name,
@@ -200,7 +207,10 @@ impl Binder<'_> {
                 subquery,
                 alias,
                 ..
-            } => self.derived(subquery, alias.as_ref(), if *lateral { left } else { None }),
+            } => {
+                let left = if *lateral { left } else { None };
+                self.derived(subquery, alias.as_ref(), left, join_type)
+            }
             TableFactor::NestedJoin {
                 table_with_joins,
                 alias,
@@ -340,6 +350,7 @@ impl Binder<'_> {
         query: &ast::Query,
         alias: Option<&ast::TableAlias>,
         left: Option<&Scope>,
+        join_type: JoinType,
     ) -> Result<FromItem, Report> {
         let Some(alias) = alias else {
             return Err(
@@ -357,13 +368,8 @@ impl Binder<'_> {
         }
         self.windows = windows;
         let mut bound = bound?;
-        let outer_ref_columns = bound.plan.all_out_ref_exprs();
-        if left.is_some() && !outer_ref_columns.is_empty() {
-            bound.plan = LogicalPlan::Subquery(Subquery {
-                subquery: Arc::new(bound.plan),
-                outer_ref_columns,
-                spans: Spans::new(),
-            });
+        if left.is_some() {
+            bound.plan = lateral_plan(bound.plan, join_type)?;
         }
         self.alias_query(bound, "", Some(alias), None)
     }
@@ -524,14 +530,38 @@ impl Binder<'_> {
         for argument in &call.arguments {
             arguments.push(self.expr(argument, left_scope)?);
         }
-        if self.environment.registry().sets(&call.name).is_empty() {
-            let item = self.scalar_in_from(&call, arguments)?;
-            return match left {
-                Some((plan, scope)) => {
-                    self.join(plan, scope, item.0, item.1, join_type, constraint)
-                }
-                None => Ok(item),
-            };
+        let is_set = !self.environment.registry().sets(&call.name).is_empty();
+        let reads_left = arguments
+            .iter()
+            .any(|typed| !typed.expr.column_refs().is_empty());
+        match left {
+            Some((plan, scope)) if !is_set || reads_left && !unnests(join_type, constraint) => {
+                let arguments = arguments
+                    .iter()
+                    .map(|typed| outer_reference(typed, &scope))
+                    .collect::<Result<_, _>>()?;
+                let cross = JoinConstraint::None;
+                let (right, right_scope) =
+                    self.function_rows(None, call, arguments, is_set, JoinType::Inner, &cross)?;
+                let right = lateral_plan(right, join_type)?;
+                self.join(plan, scope, right, right_scope, join_type, constraint)
+            }
+            left => self.function_rows(left, call, arguments, is_set, join_type, constraint),
+        }
+    }
+
+    /// The function's rows, joined to what its arguments read of the left.
+    fn function_rows(
+        &mut self,
+        left: Option<FromItem>,
+        call: FromCall<'_>,
+        arguments: Vec<Typed>,
+        is_set: bool,
+        join_type: JoinType,
+        constraint: &JoinConstraint,
+    ) -> Result<FromItem, Report> {
+        if !is_set {
+            return self.scalar_in_from(&call, arguments);
         }
         let (list, columns) = self.set_list(&call.name, arguments, call.ordinality)?;
         let lateral = !list.column_refs().is_empty();
@@ -561,8 +591,18 @@ impl Binder<'_> {
             }
         };
         let mut first = kept.clone();
-        first.push(list.alias(&set_column));
         let preserve_nulls = join_type == JoinType::Left;
+        let list = if preserve_nulls && lateral {
+            // Expanding keeps a row for NULL, but not for a list without items.
+            let list_type = list.get_type(base.schema()).map_err(report_of)?;
+            let none = ScalarValue::try_from(list_type).map_err(report_of)?;
+            when(array_empty(list.clone()), Expr::Literal(none, None))
+                .otherwise(list)
+                .map_err(report_of)?
+        } else {
+            list
+        };
+        first.push(list.alias(&set_column));
         let plan = LogicalPlanBuilder::from(base)
             .project(first)
             .and_then(|b| {
@@ -628,9 +668,7 @@ impl Binder<'_> {
                 let joined = left_scope.join(scope)?;
                 match constraint {
                     JoinConstraint::None => Ok((plan, joined)),
-                    JoinConstraint::On(condition)
-                        if join_type == JoinType::Inner || is_true(condition) =>
-                    {
+                    JoinConstraint::On(condition) if unnests(join_type, constraint) => {
                         let typed = self.condition(condition, &joined, "JOIN/ON")?;
                         let plan = LogicalPlanBuilder::from(plan)
                             .filter(typed.expr)
@@ -654,11 +692,6 @@ impl Binder<'_> {
     ) -> Result<FromItem, Report> {
         let typed = self.call(&call.name, arguments)?;
         let typed = self.settle(typed)?;
-        if !typed.expr.column_refs().is_empty() {
-            return Err(Report::unsupported(
-                "a scalar function of the left side's columns in FROM",
-            ));
-        }
         let plan = LogicalPlanBuilder::empty(true)
             .project(vec![typed.expr.clone().alias("f0")])
             .and_then(|b| b.build())
@@ -677,6 +710,35 @@ impl Binder<'_> {
             locks: Vec::new(),
         };
         self.alias_query(bound, &call.name, call.alias, None)
+    }
+}
+
+/// A plan that may read what is left of it.
+fn lateral_plan(plan: LogicalPlan, join_type: JoinType) -> Result<LogicalPlan, Report> {
+    let outer_ref_columns = deep_references(&plan)?;
+    if outer_ref_columns.is_empty() {
+        return Ok(plan);
+    }
+    if !matches!(join_type, JoinType::Inner | JoinType::Left) {
+        return Err(Report::error(
+            codes::INVALID_COLUMN_REFERENCE,
+            "invalid reference to FROM-clause entry",
+        )
+        .with_detail("The combining JOIN type must be INNER or LEFT for a LATERAL reference."));
+    }
+    Ok(LogicalPlan::Subquery(Subquery {
+        subquery: Arc::new(plan),
+        outer_ref_columns,
+        spans: Spans::new(),
+    }))
+}
+
+/// Whether a join with a function of the left's columns is an expansion of its rows.
+fn unnests(join_type: JoinType, constraint: &JoinConstraint) -> bool {
+    match constraint {
+        JoinConstraint::None => true,
+        JoinConstraint::On(condition) => join_type == JoinType::Inner || is_true(condition),
+        _ => false,
     }
 }
 

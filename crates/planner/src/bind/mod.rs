@@ -5,6 +5,7 @@
 //! - `select`: one SELECT: items, grouping, windows, DISTINCT.
 //! - `from`: tables, joins, subqueries and functions in FROM.
 //! - `expr`: expressions; `operators`; `call`: functions, aggregates, windows.
+//! - `outer`: what subqueries read of the query around them.
 //! - `coerce`: literals and casts; `scope`: what a name can mean; `names`: output names.
 //!
 //! # Invariants
@@ -18,6 +19,7 @@ mod expr;
 mod from;
 mod names;
 mod operators;
+mod outer;
 mod query;
 mod scope;
 mod select;

@@ -10,7 +10,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, UnnestOptions};
 use datafusion::logical_expr::expr::{GroupingSet, Sort};
 use datafusion::logical_expr::utils::{find_aggregate_exprs, find_window_exprs};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Subquery, lit, not, when};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use sqlparser::ast::Spanned;
 use sqlparser::ast::{self, GroupByExpr, SelectItem, SelectItemQualifiedWildcardKind};
 use tessera_types::{Report, codes};
@@ -18,6 +18,7 @@ use tessera_types::{Report, codes};
 use super::call::sort_key;
 use super::expr::strip;
 use super::names::{fold, output_name};
+use super::outer::Grouped;
 use super::{Binder, BoundQuery, OutputColumn, Scope, Typed};
 use crate::errors::report_of;
 
@@ -166,10 +167,6 @@ impl Binder<'_> {
         let visible = items.len();
         let mut exprs: Vec<Expr> = items.iter().map(|item| item.typed.expr.clone()).collect();
         exprs.append(&mut hidden);
-        for expr in &mut exprs {
-            let taken = std::mem::take(expr);
-            *expr = self.count_subqueries(taken, scope)?;
-        }
         let aggregates = find_aggregate_exprs(exprs.iter().chain(&having));
         if !aggregates.is_empty()
             || having.is_some()
@@ -563,8 +560,14 @@ impl Binder<'_> {
                 expr.clone()
             });
         }
+        let groups = map.len();
         let mut aggregate_exprs = Vec::with_capacity(aggregates.len());
         for expr in aggregates {
+            if reads_outside_only(&expr) {
+                return Err(Report::unsupported(
+                    "an aggregate function of an outer query's columns inside a subquery",
+                ));
+            }
             let (name, alias) = name_of(&expr, "aggregate ");
             map.push((expr.clone(), column_of(name.clone())));
             aggregate_exprs.push(if alias { expr.alias(name) } else { expr });
@@ -584,6 +587,14 @@ impl Binder<'_> {
             .and_then(|b| b.build())
             .map_err(report_of)?;
         replace(exprs, &map)?;
+        let grouped = Grouped {
+            scope,
+            map: &map[..groups],
+        };
+        for expr in exprs.iter_mut() {
+            let taken = std::mem::take(expr);
+            *expr = grouped.expression(taken).map_err(report_of)?;
+        }
         for expr in exprs.iter() {
             for column in expr.column_refs() {
                 if !plan.schema().has_column(column) {
@@ -592,47 +603,6 @@ impl Binder<'_> {
             }
         }
         Ok(plan)
-    }
-
-    /// EXISTS and IN (subquery) outside of a condition, as counts: only a filter can have them.
-    fn count_subqueries(&mut self, expr: Expr, scope: &Scope) -> Result<Expr, Report> {
-        let any = expr
-            .exists(|inner| Ok(matches!(inner, Expr::Exists(_) | Expr::InSubquery(_))))
-            .map_err(report_of)?;
-        if !any {
-            return Ok(expr);
-        }
-        let count = self.call_count_star()?;
-        let transformed = expr.transform_up(|expr| {
-            Ok(match expr {
-                Expr::Exists(exists) => {
-                    let found = count_of(&count, exists.subquery, None)?.gt(lit(0_i64));
-                    let found = if exists.negated { not(found) } else { found };
-                    Transformed::yes(found)
-                }
-                Expr::InSubquery(within) => {
-                    let Some(column) = within.subquery.subquery.schema().columns().pop() else {
-                        return Ok(Transformed::no(Expr::InSubquery(within)));
-                    };
-                    let column = Expr::Column(column);
-                    let outer = outer_expr(within.expr.as_ref().clone(), scope)?;
-                    let equal = column.clone().eq(outer);
-                    let matches = count_of(&count, within.subquery.clone(), Some(equal))?;
-                    let all = count_of(&count, within.subquery.clone(), None)?;
-                    let nulls = count_of(&count, within.subquery, Some(column.is_null()))?;
-                    let unknown = nulls
-                        .gt(lit(0_i64))
-                        .or(within.expr.is_null().and(all.gt(lit(0_i64))));
-                    let null = lit(datafusion::common::ScalarValue::Boolean(None));
-                    let found = when(matches.gt(lit(0_i64)), lit(true))
-                        .when(unknown, null)
-                        .otherwise(lit(false))?;
-                    Transformed::yes(if within.negated { not(found) } else { found })
-                }
-                other => Transformed::no(other),
-            })
-        });
-        Ok(transformed.map_err(report_of)?.data)
     }
 
     fn call_count_star(&mut self) -> Result<Expr, Report> {
@@ -779,50 +749,16 @@ impl Binder<'_> {
     }
 }
 
-/// `(SELECT count(*) FROM (subquery) WHERE filter)`.
-fn count_of(
-    count: &Expr,
-    subquery: Subquery,
-    filter: Option<Expr>,
-) -> datafusion::common::Result<Expr> {
-    let mut builder = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone());
-    if let Some(filter) = filter {
-        builder = builder.filter(filter)?;
-    }
-    let plan = builder
-        .aggregate(Vec::<Expr>::new(), vec![count.clone().alias("count")])?
-        .build()?;
-    let outer_ref_columns = plan.all_out_ref_exprs();
-    let plan = std::sync::Arc::new(plan);
-    Ok(Expr::ScalarSubquery(Subquery {
-        subquery: plan,
-        outer_ref_columns,
-        spans: subquery.spans,
-    }))
+fn is_subquery(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_)
+    )
 }
 
-/// An expression seen from a subquery inside it.
-fn outer_expr(expr: Expr, scope: &Scope) -> datafusion::common::Result<Expr> {
-    let seen = expr.transform_up(|expr| {
-        let Expr::Column(column) = &expr else {
-            return Ok(Transformed::no(expr));
-        };
-        let fields = scope.relations.iter().flat_map(|relation| &relation.fields);
-        let found = fields
-            .chain(&scope.merged)
-            .find(|field| field.typed.expr == expr);
-        match found {
-            Some(field) => {
-                let field = field.typed.field(&column.name);
-                Ok(Transformed::yes(Expr::OuterReferenceColumn(
-                    field,
-                    column.clone(),
-                )))
-            }
-            None => Ok(Transformed::no(expr)),
-        }
-    })?;
-    Ok(seen.data)
+/// Whether an aggregate belongs to a query around this one: its arguments are all from there.
+fn reads_outside_only(aggregate: &Expr) -> bool {
+    aggregate.contains_outer() && aggregate.column_refs().is_empty()
 }
 
 /// A name not used yet.
@@ -878,9 +814,10 @@ fn add_dependent_columns(group: &mut Vec<Expr>, exprs: &[Expr], scope: &Scope) {
         if key.is_empty() || !key.iter().all(grouped) {
             continue;
         }
-        for field in &relation.fields {
+        for field in relation.fields.iter().filter(|field| !field.hidden) {
+            // A subquery may read any of them.
             let used = exprs.iter().any(|expr| {
-                expr.exists(|inner| Ok(*inner == field.typed.expr))
+                expr.exists(|inner| Ok(*inner == field.typed.expr || is_subquery(inner)))
                     .unwrap_or(false)
             });
             if used && !group.contains(&field.typed.expr) && !wanted.contains(&field.typed.expr) {
