@@ -212,4 +212,13 @@ impl RowBatch {
             Rows::Arrow { columns, .. } => columns[column].value(row),
         }
     }
+
+    /// About how many bytes its values take. Looks at every value.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let row_bytes = |row| {
+            let values = (0..self.columns()).map(|column| self.value(row, column).to_owned());
+            values.map(|value| value.memory_bytes()).sum::<usize>()
+        };
+        (0..self.rows()).map(row_bytes).sum()
+    }
 }

@@ -16,7 +16,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use super::text::physical_text;
 use super::{Actual, PlanNode};
 use crate::access::Access;
-use crate::query::ApplyExec;
+use crate::query::{ApplyExec, LockRowsExec};
 use crate::scan::{SystemScanExec, TableScanExec};
 
 /// The tree of a physical plan.
@@ -178,6 +178,13 @@ impl Context {
             let mut node = PlanNode::new("Seq Scan");
             node.relation = Some(scan.relation().to_owned());
             return node;
+        }
+        if let Some(locks) = any.downcast_ref::<LockRowsExec>() {
+            let mut node = PlanNode::new("LockRows").with("Locks", locks.text());
+            if let Some(rows) = plan.fetch() {
+                node = node.with("Rows", rows.to_string());
+            }
+            return node.over(self.node(locks.input().as_ref()));
         }
         if let Some(apply) = any.downcast_ref::<ApplyExec>() {
             let arguments: Vec<String> = apply

@@ -7,13 +7,16 @@ use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::common::ScalarValue;
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::{ScalarUDF, TableSource};
+use datafusion::logical_expr::{LogicalPlan, ScalarUDF, TableSource};
 use tessera_catalog as catalog;
 use tessera_planner::Statement;
-use tessera_planner::bind::{BindEnvironment, Relation, TableColumn, TableRelation, ViewRelation};
+use tessera_planner::bind::{
+    BindEnvironment, Relation, RowLockTarget, TableColumn, TableRelation, ViewRelation,
+};
 use tessera_planner::functions::{FunctionRegistry, SetOverload};
 use tessera_types::{FormatContext, Report, SqlType, codes};
 
+use super::lock_rows::LockRows;
 use crate::context::SessionContext;
 use crate::executor::Executor;
 use crate::scan::{ROW_KEY, RowTable, SystemSource};
@@ -174,6 +177,10 @@ impl BindEnvironment for BindingEnvironment<'_> {
 
     fn described(&self, field: FieldRef) -> Arc<ScalarUDF> {
         super::described::function(field)
+    }
+
+    fn lock_rows(&self, input: LogicalPlan, targets: Vec<RowLockTarget>) -> LogicalPlan {
+        LockRows { input, targets }.into_plan()
     }
 
     fn work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>, Report> {

@@ -6,6 +6,7 @@
 //! - `environment`: what the binder asks of catalog and session.
 //! - `engine`: [`QueryEngine`]: rules and configuration shared by all queries.
 //! - `described`: an identity that says the SQL type of its value.
+//! - `lock_rows`: FOR UPDATE and its kin.
 //! - `memory`: one budget for all queries, and a limit for each.
 //! - `stream`: a running plan on the query runtime, ended by cancel or by being dropped.
 
@@ -13,6 +14,7 @@ mod apply;
 mod described;
 mod engine;
 mod environment;
+mod lock_rows;
 mod memory;
 mod stream;
 mod subqueries;
@@ -34,11 +36,14 @@ use tessera_types::{Report, SqlType, Value, codes};
 
 use crate::context::{SessionContext, StatementContext};
 use crate::executor::Executor;
-use crate::outcome::{Outcome, RowStream};
+use crate::outcome::{Outcome, RowBatch, RowStream};
+use futures::{Stream, StreamExt};
 
 pub(crate) use apply::{Apply, ApplyExec};
 pub(crate) use engine::{QueryEngine, Run, physical_expression};
 pub(crate) use environment::BindingEnvironment;
+pub(crate) use lock_rows::LockRowsExec;
+use lock_rows::LockRows;
 pub(crate) use subqueries::has_subquery;
 
 /// A query with its names and types resolved.
@@ -47,6 +52,8 @@ pub(crate) struct PreparedQuery {
     columns: Arc<[ColumnInfo]>,
     /// No parameters, and every function depends on its arguments alone.
     is_pure: bool,
+    /// Rows are locked on the way.
+    locks_rows: bool,
     /// The physical plan of a pure query, made at its first execution; `None` when it cannot be
     /// kept.
     physical: OnceLock<Option<Arc<dyn ExecutionPlan>>>,
@@ -70,17 +77,14 @@ pub(crate) fn prepare(
     let environment = BindingEnvironment::new(executor, session);
     let mut binder = Binder::new(&environment, params).with_lines(parsed.lines.clone());
     let bound = binder.bind_query(query)?;
-    if !bound.locks.is_empty() {
-        return Err(Report::unsupported(
-            "FOR UPDATE and FOR SHARE are supported for queries of one table without grouping, sorting by an expression, or subqueries",
-        ));
-    }
     let columns: Arc<[ColumnInfo]> = bound.column_infos().into();
     let is_pure = plan_is_pure(&bound.plan);
+    let locks_rows = plan_locks_rows(&bound.plan);
     Ok(PreparedQuery {
         plan: bound.plan,
         columns,
         is_pure,
+        locks_rows,
         physical: OnceLock::new(),
     })
 }
@@ -99,11 +103,52 @@ pub(crate) async fn execute(
         stream::Planned::Logical(logical)
     };
     let stream = stream::run(run, plan, query.columns.clone());
-    Ok(Outcome::Rows(RowStream::streamed(
-        query.columns.clone(),
-        "SELECT",
-        stream,
-    )))
+    let columns = query.columns.clone();
+    let rows = if query.locks_rows {
+        // Rows are locked before the statement ends, whoever reads them when.
+        let limit = context.session.query_memory_bytes_max;
+        let limit = limit.unwrap_or(executor.options().query_memory_bytes_max);
+        let batches = to_end(stream, limit).await?.into_iter().map(Ok);
+        RowStream::streamed(columns, "SELECT", futures::stream::iter(batches))
+    } else {
+        RowStream::streamed(columns, "SELECT", stream)
+    };
+    Ok(Outcome::Rows(rows))
+}
+
+/// All rows of a query that locks them.
+async fn to_end(
+    stream: impl Stream<Item = Result<RowBatch, Report>>,
+    bytes_max: usize,
+) -> Result<Vec<RowBatch>, Report> {
+    let mut stream = std::pin::pin!(stream);
+    let (mut batches, mut bytes) = (Vec::new(), 0_usize);
+    while let Some(batch) = stream.next().await {
+        let batch = batch?;
+        bytes = bytes.saturating_add(batch.memory_bytes());
+        if bytes > bytes_max {
+            return Err(Report::error(
+                codes::OUT_OF_MEMORY,
+                "the locked rows of one query take more memory than it may have",
+            )
+            .with_hint("Lock fewer rows at a time, or raise tessera.query_memory."));
+        }
+        batches.push(batch);
+    }
+    Ok(batches)
+}
+
+fn plan_locks_rows(plan: &LogicalPlan) -> bool {
+    let mut locks = false;
+    let walked = plan.apply_with_subqueries(|node| {
+        locks |= LockRows::of(node).is_some();
+        Ok(if locks {
+            TreeNodeRecursion::Stop
+        } else {
+            TreeNodeRecursion::Continue
+        })
+    });
+    locks || walked.is_err()
 }
 
 /// The plan of a pure query, kept from its first execution on.

@@ -49,7 +49,7 @@ pub(crate) fn plan_query(
     session: &Arc<SessionContext>,
     params: &mut Vec<Option<SqlType>>,
 ) -> Result<Option<(ShortPlan, Arc<[ColumnInfo]>)>, Report> {
-    if !session.short_path && query.locks.is_empty() {
+    if !session.short_path {
         return Ok(None);
     }
     let names = Names {

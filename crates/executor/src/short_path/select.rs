@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tessera_planner::ColumnInfo;
 use tessera_planner::short_path::access::Access;
 use tessera_planner::short_path::scalar::Scalar;
-use tessera_planner::short_path::{RowLocking, ShortSelect};
+use tessera_planner::short_path::ShortSelect;
 use tessera_tables::{Locked, RowView, Stored, Table, Writer};
 use tessera_types::{Report, Value, ValueRef, codes};
 

@@ -15,7 +15,7 @@ use tessera_types::{Report, codes};
 
 use super::names::fold;
 use super::outer::{deep_references, outer_reference};
-use super::scope::{ScopeField, ScopeRelation};
+use super::scope::{ScopeField, ScopeKind, ScopeRelation};
 use super::{
     Binder, BoundQuery, Relation, Scope, TableRelation, Typed, VIEW_NESTING_MAX, ViewRelation,
 };
@@ -245,7 +245,8 @@ impl Binder<'_> {
                 .find_map(|ctes| ctes.get(&table))
                 .cloned()
         {
-            return self.alias_query(cte.bound.as_ref().clone(), &table, alias, None);
+            let bound = cte.bound.as_ref().clone();
+            return self.alias_query(bound, &table, alias, None, ScopeKind::Rows);
         }
         let relation = self
             .environment
@@ -279,6 +280,11 @@ impl Binder<'_> {
         let qualifier = self.fresh_qualifier(&shown);
         let reference = TableReference::bare(qualifier);
         let schema = relation.source.schema();
+        let kind = if relation.columns.iter().any(|column| column.hidden) {
+            ScopeKind::Stored(relation.id)
+        } else {
+            ScopeKind::Rows
+        };
         let mut fields = Vec::with_capacity(relation.columns.len());
         for (column, field) in relation.columns.iter().zip(schema.fields()) {
             fields.push(ScopeField {
@@ -302,6 +308,7 @@ impl Binder<'_> {
             schema: alias.is_none().then_some(relation.schema),
             fields,
             key: relation.primary_key,
+            kind,
         };
         Ok((
             plan,
@@ -342,7 +349,7 @@ impl Binder<'_> {
             column.sql_type = sql_type.clone();
             column.origin = i16::try_from(i + 1).ok().map(|number| (view.id, number));
         }
-        self.alias_query(bound, name, alias, Some(view.schema))
+        self.alias_query(bound, name, alias, Some(view.schema), ScopeKind::Query)
     }
 
     fn derived(
@@ -362,6 +369,10 @@ impl Binder<'_> {
         if let Some(left) = left {
             self.outer.push(Arc::new(left.clone()));
         }
+        let kind = match query.body.as_ref() {
+            ast::SetExpr::Values(_) => ScopeKind::Rows,
+            _ => ScopeKind::Query,
+        };
         let bound = self.query(query, false);
         if left.is_some() {
             self.outer.pop();
@@ -371,7 +382,7 @@ impl Binder<'_> {
         if left.is_some() {
             bound.plan = lateral_plan(bound.plan, join_type)?;
         }
-        self.alias_query(bound, "", Some(alias), None)
+        self.alias_query(bound, "", Some(alias), None, kind)
     }
 
     /// A bound query as a relation.
@@ -381,6 +392,7 @@ impl Binder<'_> {
         name: &str,
         alias: Option<&ast::TableAlias>,
         schema: Option<String>,
+        kind: ScopeKind,
     ) -> Result<FromItem, Report> {
         let shown = alias.map_or_else(|| name.to_owned(), |alias| fold(&alias.name));
         let qualifier = self.fresh_qualifier(&shown);
@@ -411,6 +423,7 @@ impl Binder<'_> {
             schema,
             fields,
             key: None,
+            kind,
         };
         Ok((
             plan,
@@ -452,6 +465,7 @@ impl Binder<'_> {
             schema: None,
             fields,
             key: None,
+            kind: ScopeKind::Query,
         };
         Ok((
             plan,
@@ -656,6 +670,7 @@ impl Binder<'_> {
                 schema: None,
                 fields,
                 key: None,
+                kind: ScopeKind::Rows,
             }],
             merged: Vec::new(),
         };
@@ -707,9 +722,8 @@ impl Binder<'_> {
                 data_type: typed.data_type,
                 origin: None,
             }],
-            locks: Vec::new(),
         };
-        self.alias_query(bound, &call.name, call.alias, None)
+        self.alias_query(bound, &call.name, call.alias, None, ScopeKind::Rows)
     }
 }
 

@@ -4,6 +4,7 @@
 //! - `query`: WITH, set operations, VALUES, ORDER BY and LIMIT of a whole query.
 //! - `select`: one SELECT: items, grouping, windows, DISTINCT.
 //! - `from`: tables, joins, subqueries and functions in FROM.
+//! - `locks`: FOR UPDATE and its kin.
 //! - `expr`: expressions; `operators`; `call`: functions, aggregates, windows.
 //! - `outer`: what subqueries read of the query around them.
 //! - `coerce`: literals and casts; `scope`: what a name can mean; `names`: output names.
@@ -17,6 +18,7 @@ mod call;
 mod coerce;
 mod expr;
 mod from;
+mod locks;
 mod names;
 mod operators;
 mod outer;
@@ -40,6 +42,7 @@ use crate::arrow_types::metadata_of;
 use crate::functions::{FunctionRegistry, SetOverload};
 use crate::statement::ColumnInfo;
 
+pub use locks::RowLockTarget;
 pub use names::{fold, object_name, output_name};
 pub use scope::{Scope, ScopeColumn, row_column};
 
@@ -62,6 +65,8 @@ pub trait BindEnvironment {
     fn in_set(&self, data_type: &DataType, values: Vec<ScalarValue>) -> Arc<ScalarUDF>;
     /// A function of one argument that gives it back as a value of this field.
     fn described(&self, field: FieldRef) -> Arc<ScalarUDF>;
+    /// A plan whose rows are locked, each relation's by its key, before they are passed on.
+    fn lock_rows(&self, input: LogicalPlan, targets: Vec<RowLockTarget>) -> LogicalPlan;
     /// The table source through which a recursive query reads its last rows.
     fn work_table(
         &self,
@@ -136,8 +141,6 @@ pub struct BoundQuery {
     pub plan: LogicalPlan,
     /// The columns.
     pub columns: Vec<OutputColumn>,
-    /// FOR UPDATE and its kin, as written at the outermost level.
-    pub locks: Vec<ast::LockClause>,
 }
 
 /// A column of a bound query.

@@ -14,10 +14,12 @@ use sqlparser::ast::{self, SetExpr, SetOperator, SetQuantifier};
 use tessera_types::{CastKind, Report, SqlType, codes};
 
 use super::call::sort_key;
+use super::locks::not_allowed;
 use super::names::fold;
 use super::select::{column_of, unique_name};
 use super::{Binder, BoundQuery, Cte, OutputColumn, Scope, Typed, unqualified_schema};
 use crate::errors::report_of;
+use crate::parse::row_lock;
 
 impl Binder<'_> {
     /// Binds a query with all its clauses.
@@ -53,14 +55,21 @@ impl Binder<'_> {
         }
         let order_by = order_by_of(query)?;
         let mut bound = match query.body.as_ref() {
-            SetExpr::Select(select) => self.select(select, order_by, keep_unknown)?,
+            SetExpr::Select(select) => {
+                self.select(select, order_by, keep_unknown, &query.locks)?
+            }
             body => {
+                if let Some(clause) = query.locks.first() {
+                    return Err(not_allowed(
+                        row_lock(clause).strength.words(),
+                        "UNION/INTERSECT/EXCEPT or VALUES",
+                    ));
+                }
                 let bound = self.set_expr(body, keep_unknown)?;
                 self.order(bound, order_by)?
             }
         };
         self.limit(query, &mut bound)?;
-        bound.locks.extend(query.locks.iter().cloned());
         Ok(bound)
     }
 
@@ -162,7 +171,6 @@ impl Binder<'_> {
         let own = BoundQuery {
             plan: work,
             columns: start.columns.clone(),
-            locks: Vec::new(),
         };
         self.ctes.push(HashMap::from([(
             name.to_owned(),
@@ -212,7 +220,6 @@ impl Binder<'_> {
         Ok(BoundQuery {
             plan,
             columns: start.columns,
-            locks: Vec::new(),
         })
     }
 
@@ -226,7 +233,7 @@ impl Binder<'_> {
     /// The body of a query without its ORDER BY.
     fn set_expr(&mut self, body: &SetExpr, keep_unknown: bool) -> Result<BoundQuery, Report> {
         stacker::maybe_grow(128 << 10, 2 << 20, || match body {
-            SetExpr::Select(select) => self.select(select, &[], keep_unknown),
+            SetExpr::Select(select) => self.select(select, &[], keep_unknown, &[]),
             SetExpr::Query(query) => self.query(query, keep_unknown),
             SetExpr::Values(values) => self.values(values, keep_unknown),
             SetExpr::SetOperation {
@@ -305,7 +312,6 @@ impl Binder<'_> {
         Ok(BoundQuery {
             plan,
             columns,
-            locks: Vec::new(),
         })
     }
 
@@ -383,7 +389,6 @@ impl Binder<'_> {
         Ok(BoundQuery {
             plan,
             columns,
-            locks: Vec::new(),
         })
     }
 

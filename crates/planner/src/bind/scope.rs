@@ -43,6 +43,18 @@ pub(super) struct ScopeRelation {
     pub(super) fields: Vec<ScopeField>,
     /// Positions of the primary key's columns.
     pub(super) key: Option<Vec<usize>>,
+    pub(super) kind: ScopeKind,
+}
+
+/// What a relation is, for row locks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ScopeKind {
+    /// A table whose rows have keys.
+    Stored(RelationId),
+    /// A view or a subquery.
+    Query,
+    /// Rows that nobody else sees: of functions, VALUES, WITH queries, system tables.
+    Rows,
 }
 
 /// One column in reach.
@@ -84,6 +96,7 @@ impl Scope {
                     schema: None,
                     fields: vec![field],
                     key: None,
+                    kind: ScopeKind::Rows,
                 }),
             }
         }

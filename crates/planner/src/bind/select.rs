@@ -17,6 +17,7 @@ use tessera_types::{Report, codes};
 
 use super::call::sort_key;
 use super::expr::strip;
+use super::locks::{RowLockTarget, not_allowed};
 use super::names::{fold, output_name};
 use super::outer::Grouped;
 use super::{Binder, BoundQuery, OutputColumn, Scope, Typed};
@@ -45,6 +46,20 @@ enum Target {
     Hidden(Typed),
 }
 
+/// What is done with the projected rows: positions of DISTINCT ON and ORDER BY, and row locks.
+struct Order<'a> {
+    on: &'a [usize],
+    sort: &'a [(usize, ast::OrderByOptions)],
+    targets: Vec<RowLockTarget>,
+}
+
+/// FROM and WHERE, bound, and whose rows are locked.
+struct Source<'a> {
+    plan: LogicalPlan,
+    scope: &'a Scope,
+    targets: Vec<RowLockTarget>,
+}
+
 /// GROUP BY, bound.
 struct Grouping {
     /// Every grouped expression once.
@@ -60,9 +75,11 @@ impl Binder<'_> {
         select: &ast::Select,
         order_by: &[ast::OrderByExpr],
         keep_unknown: bool,
+        locks: &[ast::LockClause],
     ) -> Result<BoundQuery, Report> {
         check_supported(select)?;
         let (mut plan, scope) = self.from_clause(&select.from)?;
+        let targets = self.lock_targets(locks, select, &scope)?;
         if let Some(condition) = &select.selection {
             let typed = self.condition(condition, &scope, "WHERE")?;
             self.no_aggregates(&typed, "WHERE", condition)?;
@@ -72,7 +89,12 @@ impl Binder<'_> {
                 .map_err(report_of)?;
         }
         self.push_windows(&select.named_window)?;
-        let bound = self.select_over(select, order_by, keep_unknown, plan, &scope);
+        let source = Source {
+            plan,
+            scope: &scope,
+            targets,
+        };
+        let bound = self.select_over(select, order_by, keep_unknown, source);
         self.windows.pop();
         bound
     }
@@ -116,9 +138,13 @@ impl Binder<'_> {
         select: &ast::Select,
         order_by: &[ast::OrderByExpr],
         keep_unknown: bool,
-        mut plan: LogicalPlan,
-        scope: &Scope,
+        source: Source<'_>,
     ) -> Result<BoundQuery, Report> {
+        let Source {
+            mut plan,
+            scope,
+            targets,
+        } = source;
         let mut items = self.items(&select.projection, scope, keep_unknown)?;
         let grouping = self.grouping(&select.group_by, &items, select, scope)?;
         let mut having = match &select.having {
@@ -173,6 +199,9 @@ impl Binder<'_> {
             || !grouping.exprs.is_empty()
             || grouping.sets.is_some()
         {
+            if let Some(target) = targets.first() {
+                return Err(not_allowed(target.strength.words(), "aggregate functions"));
+            }
             if let Some(condition) = having.take() {
                 exprs.push(condition);
             }
@@ -189,6 +218,9 @@ impl Binder<'_> {
         }
         let windows = find_window_exprs(exprs.iter());
         if !windows.is_empty() {
+            if let Some(target) = targets.first() {
+                return Err(not_allowed(target.strength.words(), "window functions"));
+            }
             let map: Vec<(Expr, Expr)> = windows
                 .iter()
                 .map(|window| (window.clone(), column_of(window.schema_name().to_string())))
@@ -196,8 +228,14 @@ impl Binder<'_> {
             plan = LogicalPlanBuilder::window_plan(plan, windows).map_err(report_of)?;
             replace(&mut exprs, &map)?;
         }
+        exprs.extend(targets.iter().map(|target| target.key.clone()));
         plan = expand_sets(plan, &mut exprs)?;
-        self.project(select, plan, &mut items, exprs, &on, &sort)
+        let order = Order {
+            on: &on,
+            sort: &sort,
+            targets,
+        };
+        self.project(select, plan, &mut items, exprs, order)
     }
 
     /// The SELECT list.
@@ -666,9 +704,13 @@ impl Binder<'_> {
         plan: LogicalPlan,
         items: &mut Vec<Item>,
         exprs: Vec<Expr>,
-        on: &[usize],
-        sort: &[(usize, ast::OrderByOptions)],
+        order: Order<'_>,
     ) -> Result<BoundQuery, Report> {
+        let Order {
+            on,
+            sort,
+            mut targets,
+        } = order;
         let mut used = HashSet::new();
         let mut names = Vec::with_capacity(exprs.len());
         for (i, _) in exprs.iter().enumerate() {
@@ -721,6 +763,15 @@ impl Binder<'_> {
         if !keys.is_empty() {
             builder = builder.sort(keys).map_err(report_of)?;
         }
+        if !targets.is_empty() {
+            // The keys are the last columns.
+            let keys = &names[names.len() - targets.len()..];
+            for (target, name) in targets.iter_mut().zip(keys) {
+                target.key = column_of(name.clone());
+            }
+            let sorted = builder.build().map_err(report_of)?;
+            builder = LogicalPlanBuilder::from(self.environment.lock_rows(sorted, targets));
+        }
         if names.len() > items.len() {
             let kept = names[..items.len()]
                 .iter()
@@ -744,7 +795,6 @@ impl Binder<'_> {
         Ok(BoundQuery {
             plan,
             columns,
-            locks: Vec::new(),
         })
     }
 }

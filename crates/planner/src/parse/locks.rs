@@ -7,14 +7,14 @@
 //!
 //! Source: PostgreSQL's page on SELECT, "The Locking Clause", and table 13.3.
 
-use sqlparser::ast::{LockClause, LockType, NonBlock, ObjectName, ObjectNamePart};
+use sqlparser::ast::{LockClause, LockType, NonBlock, ObjectNamePart};
 use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
 /// First part of the name in OF when the clause said NO KEY UPDATE or KEY SHARE.
 const KEY_MARK: &str = "tessera\u{1}key";
 
 /// How strongly rows are locked, weakest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LockStrength {
     /// FOR KEY SHARE: others may change everything but the key.
     KeyShare,
@@ -27,7 +27,7 @@ pub enum LockStrength {
 }
 
 /// What to do with a row that is locked by others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LockWait {
     /// Wait for it.
     Block,

@@ -1,4 +1,4 @@
-//! Plans [`Apply`] as [`ApplyExec`].
+//! Plans our own nodes: [`Apply`] and [`LockRows`].
 
 use std::sync::Arc;
 
@@ -12,8 +12,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
 use super::{Apply, ApplyExec};
+use crate::query::lock_rows::{LockRows, LockRowsExec};
 
-/// DataFusion's planner, and ours for [`Apply`].
+/// DataFusion's planner, and ours for our own nodes.
 #[derive(Debug)]
 pub(crate) struct Planner;
 
@@ -40,6 +41,9 @@ impl ExtensionPlanner for Planner {
         session: &dyn Session,
         context: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        if let (Some(locks), [input]) = (node.as_any().downcast_ref::<LockRows>(), inputs) {
+            return Ok(Some(Arc::new(LockRowsExec::new(locks, input.clone())?)));
+        }
         let (Some(apply), [input]) = (node.as_any().downcast_ref::<Apply>(), inputs) else {
             return Ok(None);
         };
