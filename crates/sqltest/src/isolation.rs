@@ -42,10 +42,10 @@ pub(crate) struct IsolationArguments {
     /// Writes the answers instead of comparing.
     #[arg(long)]
     complete: bool,
-    /// Port of a PostgreSQL server on this machine to run against, as user `admin`, database
-    /// `tessera`, without a password.
+    /// Runs against the PostgreSQL server on this machine whose port is in `PGPORT`, as user
+    /// `admin`, database `tessera`, without a password.
     #[arg(long)]
-    postgres: Option<u16>,
+    postgres: bool,
 }
 
 /// Runs all scenarios at all levels; false if one failed.
@@ -61,16 +61,16 @@ pub(crate) async fn run(arguments: &IsolationArguments) -> Result<bool> {
     }
     ensure!(!scenarios.is_empty(), "no scenario matches");
     let server = match arguments.postgres {
-        Some(_) => None,
-        None => Some(TestServer::start_with(TestOptions::default()).await?),
+        true => None,
+        false => Some(TestServer::start_with(TestOptions::default()).await?),
     };
-    let target = target(server.as_ref(), arguments.postgres);
+    let target = target(server.as_ref())?;
     let (mut passed, mut failed) = (0, 0);
     for path in &scenarios {
         let script = std::fs::read_to_string(path)?;
         for (folder, level) in LEVELS {
             // PostgreSQL may end another transaction than we do.
-            if arguments.postgres.is_some() && folder == "serializable" {
+            if arguments.postgres && folder == "serializable" {
                 continue;
             }
             let name = name_of(path);
@@ -105,16 +105,19 @@ fn name_of(path: &Path) -> String {
         .unwrap_or_default()
 }
 
-fn target(server: Option<&TestServer>, postgres: Option<u16>) -> Target {
+fn target(server: Option<&TestServer>) -> Result<Target> {
     let (host, port, password) = match server {
         Some(server) => (
             server.address().ip().to_string(),
             server.address().port(),
             Some(server.password().to_owned()),
         ),
-        None => ("127.0.0.1".to_owned(), postgres.unwrap_or_default(), None),
+        None => {
+            let port = std::env::var("PGPORT").context("PGPORT is not set")?;
+            ("127.0.0.1".to_owned(), port.parse()?, None)
+        }
     };
-    Target {
+    Ok(Target {
         host,
         port,
         user: "admin".to_owned(),
@@ -122,7 +125,7 @@ fn target(server: Option<&TestServer>, postgres: Option<u16>) -> Target {
         password,
         sslmode: SslMode::Disable,
         tls_ca: None::<PathBuf>,
-    }
+    })
 }
 
 /// One session: a task that runs what it is sent.

@@ -4,6 +4,7 @@
 //! - `database`: the two ways to a database, as the `sqllogictest` crate wants them.
 //! - `corpus`: runs or completes the files in `files/`.
 //! - `examples`: runs the SQL in the pages of the book.
+//! - `isolation`: scripts of several sessions, in `isolation/`.
 //!
 //! # Invariants
 //! 1. Every file and every page gets a database of its own.
@@ -17,6 +18,7 @@
 mod corpus;
 mod database;
 mod examples;
+mod isolation;
 
 use std::process::ExitCode;
 
@@ -29,6 +31,8 @@ enum Command {
     Slt(corpus::SltArguments),
     /// Runs the SQL in the book's pages.
     Examples,
+    /// Runs scripts of several sessions at every isolation level.
+    Isolation(isolation::IsolationArguments),
 }
 
 /// What carries the statements.
@@ -45,6 +49,7 @@ async fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Slt(arguments) => corpus::run(&arguments).await,
         Command::Examples => examples::run().await,
+        Command::Isolation(arguments) => isolation::run(&arguments).await,
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
