@@ -160,3 +160,30 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// On a simulated clock, a byte a second: each one comes in time, the head does not.
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_drips_is_given_up_when_its_time_is_over() {
+        let (mut server, mut client) = tokio::io::duplex(64);
+        let dripping = tokio::spawn(async move {
+            let mut sent = 0;
+            let mut seconds = tokio::time::interval(Duration::from_secs(1));
+            while client.write_all(b"G").await.is_ok() {
+                sent += 1;
+                seconds.tick().await;
+            }
+            sent
+        });
+        let began = tokio::time::Instant::now();
+        let refused = read(&mut server, Duration::from_secs(10)).await;
+        assert!(matches!(refused, Err(Refusal::Gone)), "{refused:?}");
+        assert_eq!(began.elapsed().as_secs(), 10);
+        drop(server);
+        let sent = dripping.await.unwrap();
+        assert!((10..=13).contains(&sent), "{sent}");
+    }
+}

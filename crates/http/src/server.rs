@@ -114,12 +114,13 @@ impl HttpServer {
     }
 
     /// Takes no more connections, lets running requests finish, ends the rest at the deadline.
+    /// Counts the listener and all connections.
     pub async fn stop(self, patience: Duration) -> Drained {
-        let started = Instant::now();
-        self.listener.drain(patience).await;
-        self.connections
-            .drain(patience.saturating_sub(started.elapsed()))
-            .await
+        let (listener, connections) = tokio::join!(
+            self.listener.drain(patience),
+            self.connections.drain(patience)
+        );
+        listener + connections
     }
 }
 

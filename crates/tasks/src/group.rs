@@ -59,6 +59,18 @@ pub struct Drained {
     pub stuck: usize,
 }
 
+impl std::ops::Add for Drained {
+    type Output = Drained;
+
+    fn add(self, other: Drained) -> Drained {
+        Drained {
+            finished: self.finished + other.finished,
+            cancelled: self.cancelled + other.cancelled,
+            stuck: self.stuck + other.stuck,
+        }
+    }
+}
+
 /// Tasks with one owner, one bound and one way to stop. Cheap to clone.
 #[derive(Clone)]
 pub struct TaskGroup {
@@ -87,11 +99,13 @@ pub(crate) struct Membership {
     inner: Arc<Inner>,
     id: u64,
     pub(crate) record: Arc<TaskRecord>,
-    _registered: Registered,
+    registered: Option<Registered>,
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
+        // First out of the list: whoever sees the group empty must not find its tasks there.
+        self.registered = None;
         self.inner.members.lock().alive.remove(&self.id);
         self.inner.ended.notify_waiters();
     }
@@ -239,7 +253,8 @@ impl TaskGroup {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let inner = &self.inner;
         let group = inner.name;
-        let record = Arc::new(TaskRecord::new(group, inner.owner, name));
+        let runtime = self.runtime().id();
+        let record = Arc::new(TaskRecord::new(group, inner.owner, name, runtime));
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let mut members = inner.members.lock();
         if members.closed {
@@ -258,7 +273,7 @@ impl TaskGroup {
             inner: inner.clone(),
             id,
             record,
-            _registered: registered,
+            registered: Some(registered),
         })
     }
 
@@ -337,7 +352,7 @@ impl TaskGroup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::snapshot;
+    use crate::registry::{alive_on, snapshot};
 
     fn names(group: &str) -> Vec<&'static str> {
         snapshot()
@@ -437,5 +452,31 @@ mod tests {
         release.send(()).unwrap();
         task.await.unwrap().unwrap();
         assert!(names("stuck").is_empty());
+    }
+    /// Two runtimes, as two tests of one process have them.
+    #[test]
+    fn the_tasks_of_a_runtime_are_those_started_on_it() {
+        let runtime = || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()
+                .unwrap()
+        };
+        let (ours, theirs) = (runtime(), runtime());
+        let here = TaskGroup::on(ours.handle().clone(), "here", "test", 1);
+        let there = TaskGroup::on(theirs.handle().clone(), "there", "test", 1);
+        here.spawn("a", here.token().cancelled_owned()).unwrap();
+        there.spawn("b", there.token().cancelled_owned()).unwrap();
+        let names = |runtime: &tokio::runtime::Runtime| {
+            let alive = alive_on(runtime.handle().id());
+            alive.iter().map(|task| task.name).collect::<Vec<_>>()
+        };
+        assert_eq!((names(&ours), names(&theirs)), (vec!["a"], vec!["b"]));
+        ours.block_on(async { here.token().cancel() });
+        assert_eq!(
+            ours.block_on(here.wait_until_empty(Duration::from_secs(10))),
+            0
+        );
+        assert_eq!((names(&ours), names(&theirs)), (vec![], vec!["b"]));
     }
 }

@@ -19,4 +19,4 @@ mod registry;
 
 pub use background::Restart;
 pub use group::{Drained, GroupError, TaskGroup};
-pub use registry::{TaskInfo, TaskState, assert_no_leaks, snapshot};
+pub use registry::{TaskInfo, TaskState, alive_on, snapshot};

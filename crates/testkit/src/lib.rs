@@ -7,7 +7,7 @@
 //! - `bin/reference`: the book's reference pages, written from the code.
 //!
 //! # Invariants
-//! 1. After the last server of the process has stopped, no task of ours is alive.
+//! 1. After the last server of a test has stopped, no task of its runtime is alive.
 //! 2. Nothing outside the server's own folder is touched.
 //!
 //! # Not here

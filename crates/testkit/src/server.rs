@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use parking_lot::Mutex;
 use tempfile::TempDir;
 use tessera_engine::{Engine, EngineOptions, StoreKind};
 use tessera_postgres::{Authentication, Server, ServerOptions};
+use tokio::runtime;
 
 use crate::log_lines::{unexpected_log_lines, watch_log};
 
@@ -18,8 +19,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(30);
 /// Tasks may need a moment to leave after they were told to.
 const TASKS_GONE_WITHIN: Duration = Duration::from_secs(10);
 
-/// Test servers alive in this process: only the last one can tell whether tasks leaked.
-static ALIVE: AtomicUsize = AtomicUsize::new(0);
+/// The runtime of every test server alive in this process. Tests of one process have a runtime
+/// each; only the last server of a runtime can tell whether tasks leaked there.
+static ALIVE: Mutex<Vec<runtime::Id>> = Mutex::new(Vec::new());
 
 /// What a test server is started with.
 #[derive(Clone, Debug)]
@@ -45,6 +47,7 @@ pub struct TestServer {
     folder: TempDir,
     engine: Engine,
     postgres: Server,
+    presence: Presence,
 }
 
 impl TestServer {
@@ -66,6 +69,7 @@ impl TestServer {
 
     async fn open(options: TestOptions, folder: TempDir) -> Result<TestServer> {
         watch_log();
+        let presence = Presence::here();
         let engine = Engine::open(EngineOptions {
             data_dir: folder.path().join("data"),
             store: options.store,
@@ -76,12 +80,12 @@ impl TestServer {
         let mut server = ServerOptions::on(([127, 0, 0, 1], 0).into());
         server.authentication = options.authentication;
         let postgres = Server::start(engine.clone(), server).await?;
-        ALIVE.fetch_add(1, Ordering::SeqCst);
         Ok(TestServer {
             options,
             folder,
             engine,
             postgres,
+            presence,
         })
     }
 
@@ -152,19 +156,46 @@ impl TestServer {
         self.postgres.stop(STOP_WITHIN).await;
         self.engine.close().await.context("closing the engine")?;
         drop(self.engine);
-        if ALIVE.fetch_sub(1, Ordering::SeqCst) == 1 {
-            wait_until_no_task_is_left().await?;
-        }
+        wait_until_no_task_is_left(self.presence).await?;
         Ok(self.folder)
     }
 }
 
-async fn wait_until_no_task_is_left() -> Result<()> {
+/// Counts a test server from before its first task starts until its last one has had to end.
+struct Presence(runtime::Id);
+
+impl Presence {
+    fn here() -> Presence {
+        let here = runtime::Handle::current().id();
+        ALIVE.lock().push(here);
+        Presence(here)
+    }
+
+    fn is_last(&self) -> bool {
+        ALIVE
+            .lock()
+            .iter()
+            .filter(|place| **place == self.0)
+            .count()
+            == 1
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let mut alive = ALIVE.lock();
+        if let Some(place) = alive.iter().position(|place| *place == self.0) {
+            alive.swap_remove(place);
+        }
+    }
+}
+
+async fn wait_until_no_task_is_left(presence: Presence) -> Result<()> {
     let deadline = Instant::now() + TASKS_GONE_WITHIN;
     loop {
-        let alive = tessera_tasks::snapshot();
-        // Another test of this process may have started a server meanwhile.
-        if alive.is_empty() || ALIVE.load(Ordering::SeqCst) > 0 {
+        let alive = tessera_tasks::alive_on(presence.0);
+        // Another server of the same test has tasks of its own, and checks when it stops.
+        if alive.is_empty() || !presence.is_last() {
             return Ok(());
         }
         if Instant::now() > deadline {
