@@ -6,6 +6,7 @@
 //! - `serve`: opens the engine and the ports, waits, drains.
 //! - `signals`: what asks the server to stop.
 //! - `health`: what the HTTP port tells about the server; `collect`: gauges read from the engine.
+//! - `redis`: tells clients of that protocol that it is not spoken yet.
 //! - `tls`, `password`: secrets from files and the environment.
 //! - `exit`: messages and exit codes.
 //!
@@ -23,6 +24,7 @@ pub mod config;
 mod exit;
 mod health;
 mod password;
+mod redis;
 mod serve;
 mod signals;
 mod tls;

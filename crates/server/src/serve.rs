@@ -16,6 +16,7 @@ use crate::config::{Auth, Config};
 use crate::exit::{Exit, complain};
 use crate::health::{Phase, ServerHealth};
 use crate::password;
+use crate::redis::RedisPort;
 use crate::signals::Signals;
 use crate::tls;
 
@@ -158,17 +159,33 @@ async fn run(config: &Config, environment: Environment) -> Result<Exit, Failure>
             });
         }
     };
-    if let Some(redis) = config.redis {
-        tracing::warn!(
-            address = %redis,
-            "the Redis protocol is not part of this version: nothing listens on this address"
-        );
-    }
+    let redis = match config.redis {
+        None => None,
+        Some(address) => match RedisPort::start(address).await {
+            Ok(port) => {
+                tracing::warn!(
+                    address = %port.address(),
+                    "the Redis protocol is not part of this version: clients there get an error"
+                );
+                Some(port)
+            }
+            Err(error) => {
+                postgres.stop(Duration::ZERO).await;
+                close(&engine, CLOSE_MAX).await;
+                let message = format!("cannot listen on {address}: {error}");
+                return Err(port_failure(message));
+            }
+        },
+    };
     health.set(Phase::Running(engine.clone()));
+    let also = redis
+        .as_ref()
+        .map(|port| format!(" redis={}", port.address()));
     print(&format!(
-        "ready: postgres={} http={}\n",
+        "ready: postgres={} http={}{}\n",
         postgres.address(),
-        http.address()
+        http.address(),
+        also.unwrap_or_default()
     ));
     tracing::info!(postgres = %postgres.address(), http = %http.address(), "ready");
 
@@ -180,6 +197,9 @@ async fn run(config: &Config, environment: Environment) -> Result<Exit, Failure>
     );
     health.set(Phase::Stopping);
     let ending = async {
+        if let Some(redis) = redis {
+            redis.stop().await;
+        }
         postgres.stop(config.drain_timeout).await;
         close(&engine, CLOSE_MAX).await;
         http.stop(HTTP_DRAIN).await;
@@ -219,7 +239,10 @@ fn setting_defaults(config: &Config) -> Vec<(String, String)> {
 }
 
 fn address(error: &dyn std::error::Error) -> Failure {
-    let message = chain(error);
+    port_failure(chain(error))
+}
+
+fn port_failure(message: String) -> Failure {
     let denied = message.contains("ermission denied");
     let exit = if denied {
         Exit::Permission

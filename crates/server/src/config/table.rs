@@ -102,7 +102,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "redis",
         Kind::Address { optional: true },
         "",
-        "Accepted for later versions; nothing listens there yet.",
+        "Kept for a later version: until then clients there get an error that says so.",
     ),
     setting(
         "auth",

@@ -205,7 +205,11 @@ impl Config {
                 "use scram, or listen on 127.0.0.1",
             );
         }
-        for (key, address) in [("postgres", self.postgres), ("http", self.http)] {
+        let redis = self.redis.map(|address| ("redis", address));
+        for (key, address) in [("postgres", self.postgres), ("http", self.http)]
+            .into_iter()
+            .chain(redis)
+        {
             if !address.ip().is_loopback() && self.tls.is_none() && !self.allow_plaintext {
                 reader.reject(
                     key,

@@ -107,7 +107,7 @@ fn a_taken_port_is_named() {
     let (_folder, data_dir) = folder();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for flag in ["--postgres", "--http"] {
+    for flag in ["--postgres", "--http", "--redis"] {
         let (code, _, err) = output(serve(&data_dir).args([flag, &address]));
         assert_eq!(code, 15, "{err}");
         assert!(err.contains(&address) && err.contains("in use"), "{err}");

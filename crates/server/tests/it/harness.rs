@@ -68,6 +68,8 @@ pub(crate) struct TestServer {
     child: Child,
     pub(crate) postgres: SocketAddr,
     pub(crate) http: SocketAddr,
+    /// If it was asked for.
+    pub(crate) redis: Option<SocketAddr>,
     /// Lines of standard output up to and with the ready line.
     pub(crate) head: Vec<String>,
     lines: Receiver<String>,
@@ -115,14 +117,17 @@ impl TestServer {
             let Some(ready) = head.last().and_then(|line| line.strip_prefix("ready: ")) else {
                 continue;
             };
-            let (postgres, http) = ready.split_once(' ').unwrap();
-            let address =
-                |text: &str, name: &str| text.strip_prefix(name).unwrap().parse().unwrap();
-            let (postgres, http) = (address(postgres, "postgres="), address(http, "http="));
+            let address = |name: &str| {
+                let mut parts = ready.split(' ');
+                parts
+                    .find_map(|part| part.strip_prefix(name))
+                    .map(|text| text.parse::<SocketAddr>().unwrap())
+            };
             return TestServer {
                 child,
-                postgres,
-                http,
+                postgres: address("postgres=").unwrap(),
+                http: address("http=").unwrap(),
+                redis: address("redis="),
                 head,
                 lines,
                 log: Some(log),
@@ -203,6 +208,18 @@ impl TestServer {
         let (code, out, err) = self.sql(text);
         assert_eq!(code, 0, "{text}: {err}");
         out.trim_end().to_owned()
+    }
+
+    /// The SQLSTATE of SQL that must fail.
+    pub(crate) fn sqlstate(&self, text: &str) -> String {
+        let mut command = self.sql_command();
+        let (_, _, err) = output(command.args(["-c", text, "-c", "\\errverbose"]));
+        // Twice on standard error: as it came, and with its code.
+        let code = err.lines().rev().find_map(|line| {
+            let (code, _) = line.strip_prefix("ERROR:  ")?.split_once(": ")?;
+            (code.len() == 5).then(|| code.to_owned())
+        });
+        code.unwrap_or_else(|| panic!("{text} gives no SQLSTATE: {err}"))
     }
 
     /// One number of `/metrics`.
