@@ -8,7 +8,7 @@ use crate::project::{Project, describe, output};
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -48,8 +48,8 @@ impl Server {
     pub(crate) fn start(options: &ServerOptions<'_>) -> Result<Self> {
         fs::create_dir_all(options.home)?;
         let password = password(&options.home.join("admin-password"))?;
-        let postgres = free_address(options.postgres_port)?;
-        let http = free_address(options.http_port)?;
+        let postgres = address_for(options.postgres_port)?;
+        let http = address_for(options.http_port)?;
         let log = File::create(options.home.join("server.log"))?;
         let mut command = Command::new(options.binary);
         command
@@ -198,7 +198,8 @@ impl Server {
                     self.log_end()
                 );
             }
-            if http_status(self.http, "/health/ready").is_ok_and(|status| status == 200) {
+            if let Some((postgres, http)) = self.announced() {
+                (self.postgres, self.http) = (postgres, http);
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -209,6 +210,17 @@ impl Server {
             }
             thread::sleep(POLL_EVERY);
         }
+    }
+
+    /// The addresses of its ready line, once that is in the log.
+    fn announced(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let text = fs::read_to_string(self.home.join("server.log")).ok()?;
+        let ready = text.lines().find_map(|line| line.strip_prefix("ready: "))?;
+        let address = |name| {
+            let mut parts = ready.split(' ');
+            parts.find_map(|part| part.strip_prefix(name)?.parse().ok())
+        };
+        Some((address("postgres=")?, address("http=")?))
     }
 
     /// The last lines of its log, for an error message.
@@ -249,6 +261,15 @@ pub(crate) fn signal(pid: u32, name: &str) -> Result<()> {
     .map(|_| ())
 }
 
+/// The first free loopback port from `first` on; for 0 the server takes a free one by itself,
+/// which leaves no moment in which another program could take it.
+fn address_for(first: u16) -> Result<SocketAddr> {
+    match first {
+        0 => Ok((Ipv4Addr::LOCALHOST, 0).into()),
+        first => free_address(first),
+    }
+}
+
 /// The first free loopback port from `first` on; any for 0.
 pub(crate) fn free_address(first: u16) -> Result<SocketAddr> {
     let last = if first == 0 {
@@ -262,26 +283,6 @@ pub(crate) fn free_address(first: u16) -> Result<SocketAddr> {
         }
     }
     bail!("no free port between {first} and {last}")
-}
-
-/// The status of one HTTP GET.
-pub(crate) fn http_status(address: SocketAddr, path: &str) -> Result<u16> {
-    let answer = http_get(address, path)?;
-    let status = answer.split_whitespace().nth(1).context("no status line")?;
-    Ok(status.parse()?)
-}
-
-/// The whole answer to one HTTP GET, head included.
-pub(crate) fn http_get(address: SocketAddr, path: &str) -> Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-    )?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 /// The password of a former run, or a new one, readable by its owner only.

@@ -1,14 +1,15 @@
 //! The server process: start with options that change each time, kill, stop.
 
 use std::fs::OpenOptions;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rand::RngExt;
 use rand::rngs::StdRng;
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 use tokio_postgres::{Client, Config, NoTls};
 
@@ -34,6 +35,8 @@ const FAIL_POINTS: [&str; 9] = [
 /// A running server.
 pub(crate) struct Process {
     child: Child,
+    /// Stays open, so that the server may go on printing.
+    output: Lines<BufReader<ChildStdout>>,
     port: u16,
     /// What it was started with, for messages.
     options: String,
@@ -41,9 +44,6 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) async fn start(arguments: &Arguments, random: &mut StdRng) -> Result<Process> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-            .local_addr()?
-            .port();
         let log = OpenOptions::new()
             .create(true)
             .append(true)
@@ -53,8 +53,8 @@ impl Process {
             .arg("serve")
             .arg("--data-dir")
             .arg(arguments.home.join("data"));
-        command.args(["--postgres", &format!("127.0.0.1:{port}")]);
-        command.args(["--http", "127.0.0.1:0", "--auth", "trust"]);
+        command.args(["--postgres", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+        command.args(["--auth", "trust"]);
         command.env("TESSERA_ADMIN_PASSWORD", "unused");
         // Little memory for recent versions makes checkpoints come often.
         let recent = [4_u64, 16, 64][random.random_range(0..3)] << 20;
@@ -72,17 +72,48 @@ impl Process {
         }
         command
             .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
+            .stdout(Stdio::piped())
             .stderr(log)
             .kill_on_drop(true);
-        let child = command.spawn().context("cannot start the server")?;
+        let mut child = command.spawn().context("cannot start the server")?;
+        let output = child.stdout.take().context("its output is piped")?;
         let mut process = Process {
             child,
-            port,
+            output: BufReader::new(output).lines(),
+            port: 0,
             options,
+        };
+        process.port = match timeout(READY_WITHIN, process.announced_port()).await {
+            Ok(Ok(Some(port))) => port,
+            Ok(Ok(None)) => {
+                let status = process.child.wait().await?;
+                bail!(
+                    "the server ended at its start ({status}; {})",
+                    process.options
+                )
+            }
+            Ok(Err(error)) => return Err(error),
+            Err(_) => bail!(
+                "the server was not ready within {READY_WITHIN:?} ({})",
+                process.options
+            ),
         };
         process.wait_until_ready().await?;
         Ok(process)
+    }
+
+    /// The port that its ready line names; `None` if it ends before.
+    async fn announced_port(&mut self) -> Result<Option<u16>> {
+        while let Some(line) = self.output.next_line().await? {
+            let Some(ready) = line.strip_prefix("ready: ") else {
+                continue;
+            };
+            let mut parts = ready.split(' ');
+            let address = parts.find_map(|part| part.strip_prefix("postgres="));
+            let address: SocketAddr = address.context("no address in the ready line")?.parse()?;
+            return Ok(Some(address.port()));
+        }
+        Ok(None)
     }
 
     async fn wait_until_ready(&mut self) -> Result<()> {
