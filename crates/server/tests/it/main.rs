@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
 mod config;
+mod disk;
 mod failures;
 mod harness;
 mod lifecycle;
