@@ -1,7 +1,5 @@
 //! A real driver: types in both formats, portals, COPY, pipelines, cancelling, errors.
 
-use std::time::Duration;
-
 use futures::{SinkExt, TryStreamExt};
 use tokio_postgres::NoTls;
 
@@ -201,7 +199,7 @@ async fn a_query_without_end_meets_the_statement_timeout() {
         .unwrap()
         .unwrap_err();
     assert_eq!(code(&error), "57014");
-    tokio::time::timeout(Duration::from_secs(5), client.batch_execute("SELECT 1"))
+    tokio::time::timeout(SOON, client.batch_execute("SELECT 1"))
         .await
         .unwrap()
         .unwrap();

@@ -6,7 +6,7 @@ use tessera_engine::EngineOptions;
 use tessera_postgres::{Authentication, ServeError, Server, ServerOptions};
 use tokio_postgres::NoTls;
 
-use crate::raw::{Raw, startup};
+use crate::raw::{Raw, message, startup};
 use crate::support::{PASSWORD, TestServer, code};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -46,6 +46,54 @@ async fn an_unknown_user_is_offered_the_same_exchange() {
             raw.answers("closed").await,
             ["Error FATAL 08P01 expected SASL response", "closed"]
         );
+    }
+    server.stop().await;
+}
+
+/// Row 32: salt and iteration count of an unknown user look as anybody's, and stay the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_user_has_a_salt_that_does_not_change() {
+    let server = TestServer::start().await;
+    let mut seen = Vec::new();
+    for user in ["admin", "admin", "nobody", "nobody", "somebody"] {
+        let mut raw = Raw::connect(server.address()).await;
+        raw.send(&startup(&[("user", user)])).await;
+        raw.answers("AuthenticationSASL").await;
+        let first = b"SCRAM-SHA-256\0\0\0\0\x0bn,,n=,r=abc";
+        raw.send(&message(b'p', first)).await;
+        let answer = raw.answers("AuthenticationSASLContinue").await.remove(0);
+        let (nonce, salt) = answer.split_once(",s=").unwrap();
+        assert!(nonce.starts_with("AuthenticationSASLContinue r=abc"));
+        seen.push(salt.to_owned());
+    }
+    assert_eq!(seen[0], seen[1], "a real salt");
+    assert_eq!(seen[2], seen[3], "a mock salt");
+    assert!(seen[2] != seen[0] && seen[2] != seen[4]);
+    let shape = |text: &String| {
+        let (salt, iterations) = text.split_once(',').unwrap();
+        (salt.len(), iterations.to_owned())
+    };
+    assert!(
+        seen.iter().all(|text| shape(text) == shape(&seen[0])),
+        "{seen:?}"
+    );
+    server.stop().await;
+}
+
+/// Row 8: who has not proved who he is learns nothing about databases and settings.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn databases_and_settings_are_looked_up_after_the_password() {
+    let server = TestServer::start().await;
+    for (password, database, options, expected) in [
+        ("wrong", "nowhere", "", "28P01"),
+        ("wrong", "tessera", "-c no_such_setting=1", "28P01"),
+        (PASSWORD, "nowhere", "", "3D000"),
+        (PASSWORD, "tessera", "-c no_such_setting=1", "42704"),
+    ] {
+        let mut config = server.config("admin", password);
+        config.dbname(database).options(options);
+        let refused = config.connect(NoTls).await.err().unwrap();
+        assert_eq!(code(&refused), expected, "{database} {options}");
     }
     server.stop().await;
 }

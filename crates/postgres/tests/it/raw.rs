@@ -11,6 +11,8 @@ use crate::support::SOON;
 pub(crate) struct Raw {
     socket: TcpStream,
     input: Vec<u8>,
+    /// Process id and secret, as the server gave them.
+    pub(crate) key: Option<[u8; 8]>,
 }
 
 impl Raw {
@@ -18,6 +20,7 @@ impl Raw {
         Raw {
             socket: TcpStream::connect(address).await.unwrap(),
             input: Vec::new(),
+            key: None,
         }
     }
 
@@ -84,6 +87,9 @@ impl Raw {
                 let length = u32::from_be_bytes(self.input[1..5].try_into().unwrap()) as usize;
                 if self.input.len() > length {
                     let message: Vec<u8> = self.input.drain(..=length).collect();
+                    if message[0] == b'K' {
+                        self.key = message[5..].try_into().ok();
+                    }
                     return Some(show(message[0], &message[5..]));
                 }
             }
@@ -130,6 +136,7 @@ fn show(kind: u8, body: &[u8]) -> String {
         b'R' => match i32_at(0) {
             0 => "AuthenticationOk".to_owned(),
             10 => format!("AuthenticationSASL {}", text(&body[4..])),
+            11 => format!("AuthenticationSASLContinue {}", text(&body[4..])),
             code => format!("Authentication {code}"),
         },
         b'S' => format!("ParameterStatus {}", text(body).replace('\0', "=")),
