@@ -3,13 +3,19 @@
 Argument: path of the tessera binary. PGHOST, PGPORT, PGUSER, PGPASSWORD name the server.
 """
 
+import fcntl
 import json
 import os
 import pathlib
+import pty
+import re
+import select
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 
 from checks import check, equal, finish
@@ -31,6 +37,72 @@ def run(*arguments, script="", code=0, environment=None):
     )
     equal((done.returncode, done.stderr if done.returncode != code else ""), (code, ""))
     return done.stdout, done.stderr
+
+
+def wait_until_active(statement):
+    """Waits until the server runs this statement."""
+    question = f"SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '{statement}%'"
+    began = time.monotonic()
+    while run("sql", "-t", "-A", "-c", question)[0].strip() == "0":
+        assert time.monotonic() - began < DEADLINE_S, f"{statement} does not start"
+
+
+class Terminal:
+    """`tessera sql` as a person sees it, on a terminal of its own."""
+
+    HISTORY = FOLDER / "history"
+
+    def __init__(self):
+        self.pid, self.terminal = pty.fork()
+        if self.pid == 0:
+            os.environ.update(TERM="xterm", TESSERA_HISTORY=str(self.HISTORY))
+            os.execv(TESSERA, [TESSERA, "sql"])
+        fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
+        self.seen = ""
+        self.expect("tessera=#")
+
+    def type(self, keys):
+        os.write(self.terminal, keys.encode())
+        return self
+
+    def enter(self, line, *expected):
+        """Types a line, waits for these texts and then for the prompt: only there is the terminal
+        the editor's, and keys are its own."""
+        self.type(line + "\r").expect(*expected, "=#")
+
+    def expect(self, *texts):
+        """Waits for these texts, in this order; colours and movements do not count."""
+        began = time.monotonic()
+        for text in texts:
+            while text not in self.seen:
+                left = DEADLINE_S - (time.monotonic() - began)
+                ready = select.select([self.terminal], [], [], max(left, 0))[0]
+                assert ready, f"{text!r} does not appear in {self.seen!r}"
+                self.seen += self.read()
+            self.seen = self.seen.split(text, 1)[1]
+        return self
+
+    def read(self):
+        try:
+            output = os.read(self.terminal, 65536).decode(errors="replace")
+        except OSError:
+            output = ""
+        if not output:
+            raise EOFError(f"the shell has ended; last seen {self.seen!r}")
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", output)
+
+    def leave(self):
+        self.type("\x04")
+        began = time.monotonic()
+        try:
+            while True:
+                left = DEADLINE_S - (time.monotonic() - began)
+                assert select.select([self.terminal], [], [], max(left, 0))[0], "the shell does not end"
+                self.read()
+        except EOFError:
+            pass
+        equal(os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]), 0)
+        os.close(self.terminal)
 
 
 @check("a script creates, loads and queries")
@@ -102,15 +174,59 @@ def _():
 
 @check("Ctrl-C cancels the statement")
 def _():
-    process = subprocess.Popen([TESSERA, "sql", "-c", "SELECT pg_sleep(60)"], stderr=subprocess.PIPE, text=True)
-    began = time.monotonic()
-    while process.poll() is None and time.monotonic() - began < DEADLINE_S:
-        try:
-            process.wait(timeout=1)
-        except subprocess.TimeoutExpired:
-            os.kill(process.pid, signal.SIGINT)
+    process = subprocess.Popen([TESSERA, "sql", "-c", "SELECT pg_sleep(601)"], stderr=subprocess.PIPE, text=True)
+    wait_until_active("SELECT pg_sleep(601)")
+    os.kill(process.pid, signal.SIGINT)
+    process.wait(timeout=DEADLINE_S)
     equal(process.returncode, 1)
     assert "canceling statement due to user request" in process.stderr.read()
+
+
+@check("at a terminal: statements over lines, expanded output, \\timing")
+def _():
+    shell = Terminal()
+    shell.type("SELECT 6 *\r").enter("7 AS n;", "42", "(1 row)")
+    shell.enter("\\timing", "Timing is on")
+    shell.enter("\\x", "Expanded display is on")
+    shell.enter("SELECT 8 * 8 AS n;", "-[ RECORD 1 ]", "n | 64", "Time: ")
+    shell.enter("\\d town", 'Table "public.town"', "people", "town_pkey")
+    shell.leave()
+
+
+@check("at a terminal: Tab completes the names of the catalog")
+def _():
+    shell = Terminal()
+    shell.enter("SELECT count(*) + 1000 AS n FROM tow\t;", "1003", "(1 row)")
+    shell.leave()
+
+
+@check("at a terminal: the history is kept, but no passwords")
+def _():
+    shell = Terminal()
+    shell.enter("SELECT 40 + 3 AS n;", "43", "(1 row)")
+    shell.enter("CREATE USER hidden PASSWORD 'not to be kept';", "CREATE ROLE")
+    shell.enter("DROP USER hidden;", "DROP ROLE")
+    shell.leave()
+    shell = Terminal()
+    shell.enter("\x1b[A\x1b[A", "43", "(1 row)")
+    shell.leave()
+    history = Terminal.HISTORY.read_text()
+    assert "40 + 3" in history and "not to be kept" not in history, history
+    equal(Terminal.HISTORY.stat().st_mode & 0o077, 0)
+
+
+@check("at a terminal: Ctrl-C ends a statement, \\watch and half a line")
+def _():
+    shell = Terminal()
+    shell.type("SELECT pg_sleep(602);\r")
+    wait_until_active("SELECT pg_sleep(602)")
+    shell.type("\x03").expect("canceling statement due to user request", "=#")
+    shell.enter("SELECT 5 * 5 AS n;", "25", "(1 row)")
+    shell.type("\\watch 0.01\r").expect("25", "(1 row)", "25", "(1 row)", "25", "(1 row)")
+    shell.type("\x03").expect("=#")
+    shell.type("SELECT half a line").expect("half a line").type("\x03").expect("=#")
+    shell.enter("SELECT 6 * 6 AS n;", "36", "(1 row)")
+    shell.leave()
 
 
 @check("users are added, log in, change their password, and go")

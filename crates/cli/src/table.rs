@@ -190,6 +190,9 @@ impl Table<'_> {
             .map(|field| width_of(field.as_deref().unwrap_or(&layout.null)))
             .max()
             .unwrap_or(0);
+        if let (Some(title), false) = (self.title, layout.tuples_only) {
+            writeln!(out, "{title}")?;
+        }
         if self.rows.is_empty() && !layout.tuples_only {
             writeln!(out, "(0 rows)")?;
         }

@@ -256,8 +256,13 @@ async fn one(
         rows: &rows,
         title: Some(title),
     };
-    if layout.format != Format::Aligned || layout.expanded {
+    if layout.format != Format::Aligned {
         runner.write_table(&table, &layout)?;
+        return Ok(true);
+    }
+    if layout.expanded {
+        runner.write_table(&table, &layout)?;
+        runner.say(&footer)?;
         return Ok(true);
     }
     // A description has its footers in place of the row count.
