@@ -4,4 +4,4 @@ SELECT 100.00 * sum(CASE WHEN p_type LIKE 'PROMO%'
 FROM lineitem, part
 WHERE l_partkey = p_partkey
     AND l_shipdate >= date '1995-09-01'
-    AND l_shipdate < date '1995-09-01' + interval '1 month';
+    AND l_shipdate < date '1995-09-01' + interval '1' month;
