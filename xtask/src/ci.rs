@@ -30,7 +30,12 @@ impl Job {
             "unit and integration" | "generated pages" => Job::Unit,
             "crash" => Job::Crash,
             "tpch" | "demo" => Job::Data,
-            name if name.starts_with("slt") || name.starts_with("documentation") => Job::Sql,
+            name if ["slt", "isolation", "documentation"]
+                .iter()
+                .any(|part| name.starts_with(part)) =>
+            {
+                Job::Sql
+            }
             _ => Job::Clients,
         };
         own == self

@@ -7,8 +7,9 @@
 //! - `server`: a `tessera` process in a folder of its own, for the demo, tests and benchmarks.
 //! - `demo`, `flights`, `tpch`: real or generated data in a running server.
 //! - `tidy`: rules about the code base that no compiler checks.
-//! - `test`, `ci`, `clients`, `pgbench`, `slt`, `crash`, `generate`: the checks.
+//! - `test`, `ci`, `clients`, `pgbench`, `slt`, `isolation`, `crash`, `generate`: the checks.
 //! - `bench`: what is measured against PostgreSQL and against the wire's own ceiling.
+//! - `postgres`: a PostgreSQL to compare with, for `bench` and `slt`.
 //!
 //! # Invariants
 //! 1. Every child `cargo` gets the same target directory, so nothing is compiled twice.
@@ -25,7 +26,9 @@ mod crash;
 mod demo;
 mod flights;
 mod generate;
+mod isolation;
 mod pgbench;
+mod postgres;
 mod project;
 mod server;
 mod slt;
@@ -61,6 +64,8 @@ enum Command {
     Tidy,
     /// Runs SQL logic tests.
     Slt(slt::SltArguments),
+    /// Runs scripts of several sessions at every isolation level.
+    Isolation(isolation::IsolationArguments),
     /// Kills a server under load, again and again, and compares what is left.
     Crash(crash::CrashArguments),
     /// Measures the server against PostgreSQL.
@@ -82,6 +87,7 @@ fn main() -> ExitCode {
         Command::Ci { job } => ci::run(&project, job),
         Command::Tidy => tidy::run(&project),
         Command::Slt(arguments) => slt::run(&project, &arguments),
+        Command::Isolation(arguments) => isolation::run(&project, &arguments),
         Command::Crash(arguments) => crash::run(&project, &arguments),
         Command::Bench(arguments) => bench::run(&project, &arguments),
         Command::Gen { check } => generate::run(&project, check),

@@ -5,7 +5,7 @@ use crate::project::{Project, run as run_command};
 use crate::slt::Over;
 use crate::steps::{Count, Outcome, Steps, counted};
 use crate::tpch::TpchArguments;
-use crate::{clients, crash, demo, generate, pgbench, slt, tidy, tpch};
+use crate::{clients, crash, demo, generate, isolation, pgbench, slt, tidy, tpch};
 use anyhow::Result;
 use clap::Args;
 
@@ -18,26 +18,11 @@ pub(crate) struct TestArguments {
     only: Vec<String>,
 }
 
-/// Steps that fail today, with the reason; what fails in them is shown and counted as skipped.
-const KNOWN_TO_FAIL: [(&str, &str); 2] = [
-    (
-        "client: psql",
-        "`\\d table` needs correlated scalar subqueries that do not aggregate",
-    ),
-    (
-        "client: asyncpg",
-        "a parameter inside a scalar subquery is not planned",
-    ),
-];
-
-/// Tests that fail today; each is a defect to mend.
-const TESTS_KNOWN_TO_FAIL: [&str; 0] = [];
-
 /// One step: its name, and what it does.
 pub(crate) type Step = (&'static str, fn(&Project) -> Result<Outcome>);
 
 /// In the order of what tells most in the least time.
-pub(crate) const STEPS: [Step; 19] = [
+pub(crate) const STEPS: [Step; 20] = [
     ("fmt", format),
     ("tidy", |project| {
         tidy::run(project).map(|()| Outcome::Done(Count::ONE))
@@ -57,6 +42,7 @@ pub(crate) const STEPS: [Step; 19] = [
     ("slt without the short path", |project| {
         slt::corpus(project, Over::Engine, &["tessera.short_path=off"])
     }),
+    ("isolation scripts", isolation::check),
     ("documentation examples", slt::examples),
     ("client: psql", clients::psql),
     ("client: psycopg", |project| {
@@ -99,13 +85,7 @@ pub(crate) fn run(project: &Project, arguments: &TestArguments) -> Result<()> {
                 .iter()
                 .any(|text| name.contains(text.as_str()));
         if wanted {
-            let known = KNOWN_TO_FAIL.iter().find(|(known, _)| *known == name);
-            steps.run(name, || match (step(project), known) {
-                (Err(error), Some((_, reason))) => Ok(Outcome::Skipped(format!(
-                    "known to fail ({reason}): {error:#}"
-                ))),
-                (outcome, _) => outcome,
-            });
+            steps.run(name, || step(project));
         }
     }
     steps.finish()
@@ -138,9 +118,5 @@ pub(crate) fn unit(project: &Project) -> Result<Outcome> {
     cargo
         .args(["test", "--no-fail-fast"])
         .args(Project::WORKSPACE);
-    cargo.arg("--");
-    for test in TESTS_KNOWN_TO_FAIL {
-        cargo.args(["--skip", test]);
-    }
     counted(&mut cargo)
 }

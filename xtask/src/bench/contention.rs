@@ -5,10 +5,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::postgres::Postgres;
 use super::report::Report;
 use super::{Contest, ROUNDS};
 use crate::pgbench::tps;
+use crate::postgres::Postgres;
 use crate::project::output;
 use crate::server::Server;
 

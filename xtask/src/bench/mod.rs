@@ -3,7 +3,6 @@
 //!
 //! # Map
 //! - `contention`: many clients on few rows.
-//! - `postgres`: the PostgreSQL it is compared with.
 //! - `report`: medians and the table of ratios.
 //!
 //! # Invariants
@@ -11,7 +10,6 @@
 //! 2. Every run is bounded in time; data lies on one file system.
 
 mod contention;
-mod postgres;
 mod report;
 
 use std::fs;
@@ -25,10 +23,10 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::pgbench::tps;
+use crate::postgres::{Folder, Postgres};
 use crate::project::{Profile, Project, output, run as run_command};
 use crate::server::{Server, ServerOptions, free_address};
 use crate::tools::{self, Tool};
-use postgres::Postgres;
 use report::Report;
 
 /// pgbench's scale, as the project's goals are stated.
@@ -97,7 +95,7 @@ pub(crate) fn run(project: &Project, arguments: &BenchArguments) -> Result<()> {
         pgbench: needed(tools::pgbench()?)?,
         psql: needed(tools::psql()?)?,
         seconds: arguments.seconds.to_string(),
-        folder: Folder::new()?,
+        folder: Folder::new("bench")?,
     };
     let mut report = Report::default();
     let postgres = Postgres::start(&programs, &contest.folder.0)?;
@@ -311,25 +309,5 @@ impl Drop for Constant {
         // A failure means that it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// A folder that ordinary users may enter, on a real disk, removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Result<Self> {
-        let base =
-            std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from);
-        let path = base.join(format!("tessera-bench-{}", std::process::id()));
-        fs::create_dir_all(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left is in a folder for temporary files.
-        let _ = fs::remove_dir_all(&self.0);
     }
 }

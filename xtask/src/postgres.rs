@@ -1,4 +1,6 @@
 //! PostgreSQL for comparison: a fresh cluster with its defaults, on loopback, gone afterwards.
+//!
+//! Benchmarks compare speed with it, the SQL files compare answers.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -14,7 +16,7 @@ use crate::server::free_address;
 const ORDINARY_USER: &str = "postgres";
 
 /// A running PostgreSQL.
-pub(super) struct Postgres {
+pub(crate) struct Postgres {
     programs: PathBuf,
     data: PathBuf,
     address: SocketAddr,
@@ -22,7 +24,7 @@ pub(super) struct Postgres {
 
 impl Postgres {
     /// Makes a cluster below `folder` and starts it.
-    pub(super) fn start(programs: &Path, folder: &Path) -> Result<Self> {
+    pub(crate) fn start(programs: &Path, folder: &Path) -> Result<Self> {
         let data = folder.join("postgres");
         fs::create_dir_all(&data)?;
         let address = free_address(5500)?;
@@ -88,7 +90,7 @@ impl Postgres {
     }
 
     /// Sets what libpq reads.
-    pub(super) fn point<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+    pub(crate) fn point<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command
             .env("PGHOST", "127.0.0.1")
             .env("PGPORT", self.address.port().to_string())
@@ -107,6 +109,27 @@ impl Postgres {
         let mut command = Command::new("runuser");
         command.args(["-u", ORDINARY_USER, "--"]).arg(program);
         Ok(command)
+    }
+}
+
+/// A folder for clusters and other data, removed when it is dropped.
+pub(crate) struct Folder(pub(crate) PathBuf);
+
+impl Folder {
+    /// Makes one whose name begins with `tessera-` and `name`.
+    pub(crate) fn new(name: &str) -> Result<Self> {
+        let base =
+            std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from);
+        let path = base.join(format!("tessera-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What is left is in a folder for temporary files.
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
