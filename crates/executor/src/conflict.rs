@@ -58,11 +58,17 @@ impl Names<'_> {
                 refused.resource.relation(),
                 self.refused(refused, Some(waited.as_millis())),
             ),
-            LockError::NotAvailable { refused } => (
-                "lock_not_available",
-                refused.resource.relation(),
-                self.refused(refused, None),
-            ),
+            LockError::NotAvailable { refused } => {
+                let place = self.resource(refused.resource, refused.key.as_deref());
+                let wanted = report.detail.take().unwrap_or_default();
+                report.detail = Some(format!("On {place}: {wanted}"));
+                report.message = self.not_available(refused.resource);
+                (
+                    "lock_not_available",
+                    refused.resource.relation(),
+                    self.refused(refused, None),
+                )
+            }
             _ => return before,
         };
         report.facts = Some(facts(kind, sides));
@@ -110,12 +116,19 @@ impl Names<'_> {
     }
 
     /// A row that was read or is to be written was changed by one that committed first.
-    fn lost(&self, write: &ConflictingWrite, loser: Option<&Transaction>, report: Report) -> Report {
+    fn lost(
+        &self,
+        write: &ConflictingWrite,
+        loser: Option<&Transaction>,
+        report: Report,
+    ) -> Report {
         let relation = self.relation_of_key(&write.key);
         let (place, table) = match relation {
             Some(id) => (
                 self.resource(Resource::Row(id, 0), Some(&write.key)),
-                self.catalog.table(id).map(|table| qualified(&table.schema, &table.name)),
+                self.catalog
+                    .table(id)
+                    .map(|table| qualified(&table.schema, &table.name)),
             ),
             None => (format!("a key of {}", write.space), None),
         };
@@ -182,6 +195,23 @@ impl Names<'_> {
         }
     }
 
+    /// In PostgreSQL's words.
+    fn not_available(&self, resource: Resource) -> String {
+        let table = resource.relation().and_then(|id| self.catalog.table(id));
+        let Some(table) = table else {
+            return format!("could not obtain lock on {resource}");
+        };
+        match resource {
+            Resource::Relation(_) => {
+                format!("could not obtain lock on relation \"{}\"", table.name)
+            }
+            _ => format!(
+                "could not obtain lock on row in relation \"{}\"",
+                table.name
+            ),
+        }
+    }
+
     fn key(&self, relation: RelationId, key: &[u8]) -> Option<String> {
         let def = self.catalog.table(relation)?;
         let table: std::sync::Arc<Table> = self.executor.writes().table(def);
@@ -192,10 +222,13 @@ impl Names<'_> {
     fn relation_of_key(&self, key: &[u8]) -> Option<RelationId> {
         let storage = RelationId(u32::from_be_bytes(*key.first_chunk::<4>()?));
         let owns = |table: &&std::sync::Arc<tessera_catalog::TableDef>| {
-            table.storage == storage
-                || table.indexes.iter().any(|index| index.storage == storage)
+            table.storage == storage || table.indexes.iter().any(|index| index.storage == storage)
         };
-        self.catalog.tables().into_iter().find(owns).map(|table| table.id)
+        self.catalog
+            .tables()
+            .into_iter()
+            .find(owns)
+            .map(|table| table.id)
     }
 
     fn with_table(&self, report: Report, relation: Option<RelationId>) -> Report {

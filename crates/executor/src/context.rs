@@ -203,6 +203,16 @@ pub struct StatementContext {
     pub notices: Arc<Notices>,
     /// The data this statement reads. The executor sets it when the statement starts.
     pub view: Option<Arc<TxnView>>,
+    /// Relations with a locked row that changed meanwhile are read as they are now.
+    pub newest: Option<Arc<NewestOf>>,
+}
+
+/// Some relations as of now: a row of theirs is locked and looked at again. All others keep the
+/// statement's snapshot, as in PostgreSQL's EvalPlanQual.
+#[derive(Debug)]
+pub struct NewestOf {
+    pub(crate) relations: Vec<RelationId>,
+    pub(crate) view: Arc<TxnView>,
 }
 
 impl StatementContext {
@@ -211,6 +221,23 @@ impl StatementContext {
         self.view
             .as_ref()
             .ok_or_else(|| Report::internal("the statement has no snapshot yet"))
+    }
+
+    /// The data in which a relation is read.
+    pub(crate) fn view_of(&self, relation: RelationId) -> Result<&Arc<TxnView>, Report> {
+        match &self.newest {
+            Some(newest) if newest.relations.contains(&relation) => Ok(&newest.view),
+            _ => self.view(),
+        }
+    }
+
+    /// The same statement, looking again at rows of these relations that are locked now.
+    pub(crate) fn looking_again(&self, relations: Vec<RelationId>) -> StatementContext {
+        let view = self.txn.newest_view();
+        StatementContext {
+            newest: Some(Arc::new(NewestOf { relations, view })),
+            ..self.clone()
+        }
     }
 
     /// `Err` (57014) once the statement was cancelled.

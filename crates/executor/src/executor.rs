@@ -314,9 +314,7 @@ impl Executor {
             .await
             .map_err(|error| error.report())?;
         // What others are told when they wait for this one, and how long this one waits.
-        context
-            .txn
-            .set_statement_text(Some(prepared.masked_text()));
+        context.txn.set_statement_text(Some(prepared.masked_text()));
         let locks = self.shared.transactions.locks();
         context
             .txn

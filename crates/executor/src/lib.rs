@@ -43,8 +43,8 @@ mod system_catalog;
 pub use arrow_values::{ArrayWriter, ColumnReader};
 pub use conflict::explain;
 pub use context::{
-    Notices, SequenceState, ServerSessions, SessionContext, SessionRow, SessionState, SettingRow,
-    Settings, StatementContext, catalog_of, statement_of,
+    NewestOf, Notices, SequenceState, ServerSessions, SessionContext, SessionRow, SessionState,
+    SettingRow, Settings, StatementContext, catalog_of, statement_of,
 };
 pub use copy::{CopyIn, CopyOut};
 pub use executor::{Executor, ExecutorOptions, Prepared};

@@ -36,8 +36,8 @@ pub mod short_path;
 pub mod statement;
 
 pub use parse::{
-    LockStrength, LockWait, RowLockClause, mask_literals, parse, parse_expression,
-    parse_type_name, row_lock,
+    LockStrength, LockWait, RowLockClause, mask_literals, parse, parse_expression, parse_type_name,
+    row_lock,
 };
 pub use relations::{RelationName, relation_names};
 pub use statement::{ColumnInfo, Parsed, Statement};

@@ -25,8 +25,8 @@ use tessera_types::{Report, SqlType, codes};
 
 use crate::statement::{Parsed, Statement};
 
-pub use mask::{MASKED_CHARS_MAX, mask_literals};
 pub use locks::{LockStrength, LockWait, RowLockClause, row_lock};
+pub use mask::{MASKED_CHARS_MAX, mask_literals};
 
 /// Parentheses and brackets that may be open at one time.
 pub const NESTING_MAX: usize = 400;

@@ -88,7 +88,10 @@ pub(crate) async fn run(arguments: &IsolationArguments) -> Result<bool> {
                 passed += 1;
             } else {
                 failed += 1;
-                println!("FAILED  {folder}/{name}\n{}", first_difference(&expected, &found));
+                println!(
+                    "FAILED  {folder}/{name}\n{}",
+                    first_difference(&expected, &found)
+                );
             }
         }
     }
@@ -284,7 +287,10 @@ fn first_difference(expected: &str, found: &str) -> String {
     let pair = expected.lines().zip(found.lines()).enumerate();
     for (at, (expected, found)) in pair {
         if expected != found {
-            return format!("  line {}\n  expected {expected}\n  found    {found}", at + 1);
+            return format!(
+                "  line {}\n  expected {expected}\n  found    {found}",
+                at + 1
+            );
         }
     }
     "  one is longer than the other".to_owned()

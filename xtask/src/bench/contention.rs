@@ -79,9 +79,7 @@ impl Contest {
         let script = folder.join("hot.sql");
         fs::write(
             &script,
-            format!(
-                "\\set id random(1, {ROWS})\nUPDATE hot SET n = n + 1 WHERE id = :id;\n"
-            ),
+            format!("\\set id random(1, {ROWS})\nUPDATE hot SET n = n + 1 WHERE id = :id;\n"),
         )?;
         let mut command = Command::new(&self.pgbench);
         command
@@ -119,7 +117,10 @@ fn time_of(line: &str) -> Option<u64> {
 
 fn percentile(values: &mut [u64], percent: usize) -> Option<u64> {
     values.sort_unstable();
-    values.get(values.len() * percent / 100).or(values.last()).copied()
+    values
+        .get(values.len() * percent / 100)
+        .or(values.last())
+        .copied()
 }
 
 #[cfg(test)]

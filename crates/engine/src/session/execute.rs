@@ -8,8 +8,8 @@ use std::task::Poll;
 use bytes::Bytes;
 use tessera_executor::{CommandTag, RowBatch, RowStream, StatementContext};
 use tessera_planner::{ColumnInfo, Parsed, Statement};
-use tessera_transactions::Transaction;
 use tessera_telemetry::metrics;
+use tessera_transactions::Transaction;
 use tessera_types::{Report, SqlType, Value, codes};
 use tokio::time::Instant;
 
@@ -290,6 +290,7 @@ impl Session {
             statement_micros: now,
             notices: self.notices.clone(),
             view: None,
+            newest: None,
         };
         let executor = self.engine.shared.executor.clone();
         let clock = &self.engine.shared.environment.clock;

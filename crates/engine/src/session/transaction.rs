@@ -663,9 +663,7 @@ fn level_of(words: &str) -> IsolationLevel {
 /// What a level means here: READ UNCOMMITTED runs as READ COMMITTED, as in PostgreSQL.
 fn isolation_of(level: IsolationLevel) -> Isolation {
     match level {
-        IsolationLevel::ReadUncommitted | IsolationLevel::ReadCommitted => {
-            Isolation::ReadCommitted
-        }
+        IsolationLevel::ReadUncommitted | IsolationLevel::ReadCommitted => Isolation::ReadCommitted,
         IsolationLevel::RepeatableRead => Isolation::RepeatableRead,
         IsolationLevel::Serializable => Isolation::Serializable,
     }

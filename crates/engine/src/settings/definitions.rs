@@ -439,7 +439,10 @@ pub(crate) static DEFINITIONS: &[Definition] = &[
     ),
     user(
         "tessera.transaction_priority",
-        Kind::Integer { min: -100, max: 100 },
+        Kind::Integer {
+            min: -100,
+            max: 100,
+        },
         "0",
         "Of the transactions in a deadlock, one with the lowest priority ends.",
     ),

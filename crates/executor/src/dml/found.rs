@@ -157,8 +157,7 @@ impl FoundByQuery {
             with: None,
         };
         let query = prepare_text(&mut compiler, &text)?;
-        let mut now = context.clone();
-        now.view = Some(context.txn.newest_view());
+        let now = context.looking_again(vec![table.id()]);
         let Outcome::Rows(stream) = Box::pin(query::execute(executor, &query, &now)).await? else {
             return Err(Report::internal("the query of a write gave no rows"));
         };

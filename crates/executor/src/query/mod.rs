@@ -42,8 +42,8 @@ use futures::{Stream, StreamExt};
 pub(crate) use apply::{Apply, ApplyExec};
 pub(crate) use engine::{QueryEngine, Run, physical_expression};
 pub(crate) use environment::BindingEnvironment;
-pub(crate) use lock_rows::LockRowsExec;
 use lock_rows::LockRows;
+pub(crate) use lock_rows::LockRowsExec;
 pub(crate) use subqueries::has_subquery;
 
 /// A query with its names and types resolved.

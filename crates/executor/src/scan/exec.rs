@@ -241,7 +241,8 @@ impl ExecutionPlan for TableScanExec {
     ) -> Result<SendableRecordBatchStream> {
         let extension = StatementExtension::of(task.session_config().options())
             .ok_or_else(|| external(Report::internal("a scan outside of a statement")))?;
-        let view = extension.statement.view().map_err(external)?.clone();
+        let view = extension.statement.view_of(self.table.id());
+        let view = view.map_err(external)?.clone();
         let source = match &self.chosen.access {
             Access::Nothing => Source::Keys(Vec::new().into_iter()),
             Access::Keys(keys) => Source::Keys(keys.to_vec().into_iter()),

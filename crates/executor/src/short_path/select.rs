@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use tessera_planner::ColumnInfo;
+use tessera_planner::short_path::ShortSelect;
 use tessera_planner::short_path::access::Access;
 use tessera_planner::short_path::scalar::Scalar;
-use tessera_planner::short_path::ShortSelect;
 use tessera_tables::{Locked, RowView, Stored, Table, Writer};
 use tessera_types::{Report, Value, ValueRef, codes};
 
@@ -186,7 +186,11 @@ impl Walk {
                 continue;
             };
             if let (Some(writer), Some(locking)) = (writer, select.plan.locking) {
-                let lock = writer.lock_row(&stored.key, row_mode(locking.strength), wait_of(locking.wait));
+                let lock = writer.lock_row(
+                    &stored.key,
+                    row_mode(locking.strength),
+                    wait_of(locking.wait),
+                );
                 match target::cancellable(context, async { Ok(lock.await?) }).await? {
                     Locked::Unchanged => {}
                     Locked::Gone | Locked::Skipped => continue,

@@ -91,9 +91,11 @@ pub(super) fn register(registry: &mut FunctionRegistry) {
         function("pg_try_advisory_xact_lock", &Boolean, |call, keys| {
             take_in_transaction(call, keys, Mode::X, Wait::SkipLocked)
         });
-        function("pg_try_advisory_xact_lock_shared", &Boolean, |call, keys| {
-            take_in_transaction(call, keys, Mode::S, Wait::SkipLocked)
-        });
+        function(
+            "pg_try_advisory_xact_lock_shared",
+            &Boolean,
+            |call, keys| take_in_transaction(call, keys, Mode::S, Wait::SkipLocked),
+        );
         function("pg_advisory_unlock", &Boolean, |call, keys| {
             give_back(call, keys, Mode::X)
         });
@@ -146,7 +148,9 @@ fn take(call: &Call<'_>, keys: &[Value], mode: Mode, wait: Wait) -> Result<Value
         .get_or_init(|| transactions.session_owner(&advisory.group));
     let options = options(call, wait);
     let grant = wait_for(target::cancellable(call.statement, async {
-        let lock = transactions.locks().acquire(owner, resource, mode, &options);
+        let lock = transactions
+            .locks()
+            .acquire(owner, resource, mode, &options);
         lock.await.map_err(|error| error.report().with_cause(error))
     }))?;
     if grant != Grant::Skipped {

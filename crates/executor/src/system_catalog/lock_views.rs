@@ -90,10 +90,7 @@ fn lock_waits(executor: &Executor, context: &StatementContext) -> Made {
                 ("blocking_mode", text(blocker.mode.name())),
                 ("blocking_does", text(does)),
                 ("blocking_age_ms", millis(blocker.age)),
-                (
-                    "blocking_statement",
-                    opt_text(blocker.statement.as_deref()),
-                ),
+                ("blocking_statement", opt_text(blocker.statement.as_deref())),
             ]);
         }
     }
@@ -187,10 +184,7 @@ fn lock_profile(executor: &Executor, context: &StatementContext) -> Made {
             .and_then(|resource| key_name(executor, catalog, resource, key));
         rows.add([
             ("statement", opt_text(leaf.waiting.as_deref())),
-            (
-                "relation",
-                leaf.resource.map_or(Value::Null, relation_of),
-            ),
+            ("relation", leaf.resource.map_or(Value::Null, relation_of)),
             ("key", opt_text(named)),
             ("blocking_statement", opt_text(leaf.blocking.as_deref())),
             ("waits", int8(leaf.count)),
@@ -208,29 +202,48 @@ pub(super) fn register(registry: &mut FunctionRegistry) {
     let pids = SqlType::Array(Box::new(Integer));
     function(row_function("pg_blocking_pids", &[Integer], pids, strict, blocking_pids).volatile());
     function(
-        row_function("tessera_profile_locks", &[Boolean], Void, strict, |call, on| {
-            let is_on = matches!(on, [Value::Boolean(true)]);
-            for_administrators(call)?;
-            call.executor.transactions().locks().set_profiling(is_on);
-            Ok(Value::Null)
-        })
+        row_function(
+            "tessera_profile_locks",
+            &[Boolean],
+            Void,
+            strict,
+            |call, on| {
+                let is_on = matches!(on, [Value::Boolean(true)]);
+                for_administrators(call)?;
+                call.executor.transactions().locks().set_profiling(is_on);
+                Ok(Value::Null)
+            },
+        )
         .volatile(),
     );
     function(
-        row_function("tessera_reset_lock_profile", &[], Void, strict, |call, _| {
-            for_administrators(call)?;
-            call.executor.transactions().locks().reset_profile();
-            Ok(Value::Null)
-        })
+        row_function(
+            "tessera_reset_lock_profile",
+            &[],
+            Void,
+            strict,
+            |call, _| {
+                for_administrators(call)?;
+                call.executor.transactions().locks().reset_profile();
+                Ok(Value::Null)
+            },
+        )
         .volatile(),
     );
     function(
-        row_function("tessera_folded_lock_profile", &[], Text, strict, |call, _| {
-            let catalog = &call.statement.session.catalog;
-            let name = |resource, key: Option<&[u8]>| frames(call.executor, catalog, resource, key);
-            let folded = call.executor.transactions().locks().folded_with(&name);
-            Ok(text(folded))
-        })
+        row_function(
+            "tessera_folded_lock_profile",
+            &[],
+            Text,
+            strict,
+            |call, _| {
+                let catalog = &call.statement.session.catalog;
+                let name =
+                    |resource, key: Option<&[u8]>| frames(call.executor, catalog, resource, key);
+                let folded = call.executor.transactions().locks().folded_with(&name);
+                Ok(text(folded))
+            },
+        )
         .volatile(),
     );
 }
@@ -249,7 +262,10 @@ fn blocking_pids(call: &Call<'_>, arguments: &[Value]) -> Result<Value, Report> 
     }
     pids.sort_unstable();
     pids.dedup();
-    Ok(array(SqlType::Integer, pids.into_iter().map(Value::Integer)))
+    Ok(array(
+        SqlType::Integer,
+        pids.into_iter().map(Value::Integer),
+    ))
 }
 
 fn for_administrators(call: &Call<'_>) -> Result<(), Report> {

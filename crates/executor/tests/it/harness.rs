@@ -241,6 +241,7 @@ impl Db {
             statement_micros: 0,
             notices: Arc::new(Notices::default()),
             view: None,
+            newest: None,
         };
         let outcome = self.executor.execute(&prepared, &context).await?;
         Ok((txn, outcome))
@@ -296,6 +297,7 @@ impl Db {
             statement_micros: 0,
             notices: Arc::new(Notices::default()),
             view: None,
+            newest: None,
         }
     }
 

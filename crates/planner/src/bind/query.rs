@@ -55,9 +55,7 @@ impl Binder<'_> {
         }
         let order_by = order_by_of(query)?;
         let mut bound = match query.body.as_ref() {
-            SetExpr::Select(select) => {
-                self.select(select, order_by, keep_unknown, &query.locks)?
-            }
+            SetExpr::Select(select) => self.select(select, order_by, keep_unknown, &query.locks)?,
             body => {
                 if let Some(clause) = query.locks.first() {
                     return Err(not_allowed(
@@ -309,10 +307,7 @@ impl Binder<'_> {
             }
             _ => intersect_or_except(left, right, op == SetOperator::Intersect, all, &columns)?,
         };
-        Ok(BoundQuery {
-            plan,
-            columns,
-        })
+        Ok(BoundQuery { plan, columns })
     }
 
     fn values(&mut self, values: &ast::Values, keep_unknown: bool) -> Result<BoundQuery, Report> {
@@ -386,10 +381,7 @@ impl Binder<'_> {
         } else {
             values_as_union(rows, &columns)?
         };
-        Ok(BoundQuery {
-            plan,
-            columns,
-        })
+        Ok(BoundQuery { plan, columns })
     }
 
     /// ORDER BY over a set operation: output columns by name or number.

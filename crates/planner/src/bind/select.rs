@@ -792,10 +792,7 @@ impl Binder<'_> {
                 origin: item.typed.origin,
             })
             .collect();
-        Ok(BoundQuery {
-            plan,
-            columns,
-        })
+        Ok(BoundQuery { plan, columns })
     }
 }
 

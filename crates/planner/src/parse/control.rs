@@ -136,7 +136,8 @@ pub(super) fn parse(
 
 /// SHOW LOCKS: who waits first, the longest wait before the others.
 fn locks_query() -> Result<Statement, Report> {
-    let sql = "SELECT * FROM tessera.locks ORDER BY granted, waited_ms DESC NULLS LAST, transaction";
+    let sql =
+        "SELECT * FROM tessera.locks ORDER BY granted, waited_ms DESC NULLS LAST, transaction";
     let parsed = super::parse(sql)?.pop();
     parsed
         .map(|parsed| parsed.statement)

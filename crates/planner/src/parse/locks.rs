@@ -334,7 +334,11 @@ mod tests {
         use LockStrength::{KeyShare, NoKeyUpdate, Share, Update};
         use LockWait::{Block, NoWait, SkipLocked};
         let check = |sql: &str, expected: &[RowLockClause]| {
-            assert_eq!(locks_of(&format!("SELECT 1 FROM a, b {sql}")), expected, "{sql}");
+            assert_eq!(
+                locks_of(&format!("SELECT 1 FROM a, b {sql}")),
+                expected,
+                "{sql}"
+            );
         };
         check("", &[]);
         check("FOR UPDATE", &[clause(Update, None, Block)]);

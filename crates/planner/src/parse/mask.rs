@@ -16,7 +16,11 @@ pub fn mask_literals(sql: &str) -> String {
     let Ok(tokens) = Tokenizer::new(&DIALECT, sql).tokenize() else {
         let first = sql.split_whitespace().next().unwrap_or_default();
         let is_word = first.chars().all(|c| c.is_ascii_alphabetic());
-        return if is_word { format!("{first} …") } else { "…".to_owned() };
+        return if is_word {
+            format!("{first} …")
+        } else {
+            "…".to_owned()
+        };
     };
     let mut out = String::with_capacity(sql.len().min(MASKED_CHARS_MAX));
     let mut chars = 0;
@@ -70,7 +74,10 @@ mod tests {
             "UPDATE t SET name = 'O''Hara',\n  n = 1.5e3 WHERE \"Id\" = $1 -- why\n AND x IN (1, -2)",
             "UPDATE t SET name = ?, n = ? WHERE \"Id\" = $1 AND x IN (?, -?)",
         );
-        check("SELECT E'\\n', $$secret$$, B'1', X'ff'", "SELECT ?, ?, ?, ?");
+        check(
+            "SELECT E'\\n', $$secret$$, B'1', X'ff'",
+            "SELECT ?, ?, ?, ?",
+        );
         check("SELECT 'not closed", "SELECT …");
         check("", "");
     }

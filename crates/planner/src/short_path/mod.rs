@@ -23,7 +23,4 @@ mod select;
 #[cfg(test)]
 mod tests;
 
-pub use select::{
-    RowLocking, ShortSelect, bind_item, column_info, plain_table,
-    plan_select,
-};
+pub use select::{RowLocking, ShortSelect, bind_item, column_info, plain_table, plan_select};

@@ -294,7 +294,8 @@ impl Locker {
         .await
     }
 
-    /// Asks the query again for a row whose keys are locked, by what is newest.
+    /// Asks the query again for a row whose keys are locked; the locked relations are read as
+    /// they are now.
     async fn again(&self, row: &RecordBatch) -> Result<Option<RecordBatch>> {
         let schema = self.query.schema();
         let mut builder = LogicalPlanBuilder::from(self.query.as_ref().clone());
@@ -310,8 +311,9 @@ impl Locker {
             };
             builder = builder.filter(filter)?;
         }
-        let mut statement = self.statement.clone();
-        statement.view = Some(statement.txn.newest_view());
+        let targets = self.targets.iter();
+        let relations = targets.map(|target| target.what.relation).collect();
+        let statement = self.statement.looking_again(relations);
         let run = Run::new(&self.executor, &statement).map_err(external)?;
         let plan = run.plan(builder.build()?).await.map_err(external)?;
         let found: Vec<RecordBatch> = execute_stream(plan, run.task())?.try_collect().await?;
