@@ -1,8 +1,11 @@
-//! `cargo xtask slt`: SQL logic tests over the engine and over the PostgreSQL wire.
+//! `cargo xtask slt`: SQL logic tests over the engine, over the PostgreSQL wire, and over a real
+//! PostgreSQL, which says what the right answers are.
 
+use crate::postgres::{Folder, Postgres};
 use crate::project::{Profile, Project};
 use crate::steps::{Outcome, counted};
-use anyhow::Result;
+use crate::tools::{self, Tool};
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use std::process::Command;
 
@@ -28,6 +31,8 @@ pub(crate) enum Over {
     Engine,
     /// A server and a client on the PostgreSQL wire.
     Pg,
+    /// PostgreSQL 15, in a cluster of its own that is gone afterwards.
+    Reference,
 }
 
 impl Over {
@@ -35,6 +40,7 @@ impl Over {
         match self {
             Over::Engine => "engine",
             Over::Pg => "pg",
+            Over::Reference => "reference",
         }
     }
 }
@@ -49,7 +55,29 @@ pub(crate) fn run(project: &Project, arguments: &SltArguments) -> Result<()> {
         command.args(["--set", setting]);
     }
     command.args(&arguments.filter);
-    counted(&mut command).map(|_| ())
+    if !matches!(arguments.over, Over::Reference) {
+        return counted(&mut command).map(|_| ());
+    }
+    let programs = match tools::postgres()? {
+        Tool::Ready(programs) => programs,
+        Tool::Missing(how) => bail!("the reference needs PostgreSQL 15: {how}"),
+    };
+    let folder = Folder::new("reference")?;
+    let postgres = Postgres::start(&programs, &folder.0)?;
+    counted(postgres.point(&mut command)).map(|_| ())
+}
+
+/// The whole corpus over PostgreSQL, where its programs are installed.
+pub(crate) fn reference(project: &Project) -> Result<Outcome> {
+    let programs = match tools::postgres()? {
+        Tool::Ready(programs) => programs,
+        Tool::Missing(how) => return Ok(Outcome::Skipped(how)),
+    };
+    let mut command = runner(project, "slt")?;
+    command.args(["--over", Over::Reference.name()]);
+    let folder = Folder::new("reference")?;
+    let postgres = Postgres::start(&programs, &folder.0)?;
+    counted(postgres.point(&mut command))
 }
 
 /// The whole corpus, each session with these settings.

@@ -22,7 +22,7 @@ pub(crate) struct TestArguments {
 pub(crate) type Step = (&'static str, fn(&Project) -> Result<Outcome>);
 
 /// In the order of what tells most in the least time.
-pub(crate) const STEPS: [Step; 20] = [
+pub(crate) const STEPS: [Step; 21] = [
     ("fmt", format),
     ("tidy", |project| {
         tidy::run(project).map(|()| Outcome::Done(Count::ONE))
@@ -42,6 +42,7 @@ pub(crate) const STEPS: [Step; 20] = [
     ("slt without the short path", |project| {
         slt::corpus(project, Over::Engine, &["tessera.short_path=off"])
     }),
+    ("slt over PostgreSQL itself", slt::reference),
     ("isolation scripts", isolation::check),
     ("documentation examples", slt::examples),
     ("client: psql", clients::psql),

@@ -1,7 +1,8 @@
-//! The two ways to a database, as the `sqllogictest` crate wants them.
+//! The ways to a database, as the `sqllogictest` crate wants them.
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use async_trait::async_trait;
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType};
 use tessera_cli::client::message::{Column, Reply};
@@ -12,16 +13,24 @@ use tessera_testkit::{TestOptions, TestServer};
 
 use crate::Over;
 
+/// What the statements of a record for PostgreSQL alone, or not for it, are marked with.
+const REFERENCE: &str = "reference";
+/// The database of every file; PostgreSQL makes it anew for each.
+const DATABASE: &str = "tessera";
+
 /// A database for one file.
 pub(crate) enum Database {
     Engine(Engine),
     Server(TestServer),
+    /// A real PostgreSQL that somebody else started.
+    Reference(Target),
 }
 
 /// One session.
 pub(crate) enum Connection {
     Engine(Box<Session>),
     Wire(Box<Client>),
+    Reference(Box<Client>),
 }
 
 /// A statement's error: SQLSTATE, message, detail and hint, so that a test can name any of them.
@@ -46,6 +55,22 @@ impl Database {
                 };
                 Database::Server(TestServer::start_with(options).await?)
             }
+            Over::Reference => {
+                let target = reference()?;
+                let maintenance = Target {
+                    database: "postgres".to_owned(),
+                    ..target.clone()
+                };
+                let mut client = Client::connect(&maintenance, "sqltest").await?;
+                for sql in [
+                    "DROP DATABASE IF EXISTS tessera WITH (FORCE)",
+                    "CREATE DATABASE tessera",
+                ] {
+                    run_on_wire(&mut client, sql).await?;
+                }
+                client.close().await;
+                Database::Reference(target)
+            }
         }))
     }
 
@@ -59,6 +84,14 @@ impl Database {
                 ))
             }
             Database::Server(server) => Connection::Wire(Box::new(wire(server).await?)),
+            Database::Reference(target) => {
+                let client = Client::connect(target, "sqltest").await;
+                let client = client.map_err(|error| SqlError(error.to_string()))?;
+                let mut connection = Connection::Reference(Box::new(client));
+                // Its own default is the machine's zone.
+                connection.run("SET TimeZone = 'UTC'").await?;
+                connection
+            }
         };
         for setting in settings {
             let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
@@ -71,8 +104,23 @@ impl Database {
         match self {
             Database::Engine(engine) => Ok(engine.close().await?),
             Database::Server(server) => server.stop().await,
+            Database::Reference(_) => Ok(()),
         }
     }
+}
+
+/// Where the reference is: who started it says so in libpq's variables.
+fn reference() -> anyhow::Result<Target> {
+    let port = std::env::var("PGPORT").context("PGPORT names the reference's port")?;
+    Ok(Target {
+        host: std::env::var("PGHOST").unwrap_or_else(|_| "127.0.0.1".to_owned()),
+        port: port.parse().context("PGPORT")?,
+        user: "admin".to_owned(),
+        database: DATABASE.to_owned(),
+        password: None,
+        sslmode: SslMode::Disable,
+        tls_ca: None,
+    })
 }
 
 /// A client's connection to a test server.
@@ -81,7 +129,7 @@ pub(crate) async fn wire(server: &TestServer) -> Result<Client, SqlError> {
         host: server.address().ip().to_string(),
         port: server.address().port(),
         user: "admin".to_owned(),
-        database: "tessera".to_owned(),
+        database: DATABASE.to_owned(),
         password: Some(server.password().to_owned()),
         sslmode: SslMode::Disable,
         tls_ca: None,
@@ -116,7 +164,9 @@ impl AsyncDB for Connection {
                     .map_or(DBOutput::StatementComplete(0), output_of)),
                 Err(report) => Err(SqlError::of_report(&report)),
             },
-            Connection::Wire(client) => run_on_wire(client, sql).await,
+            Connection::Wire(client) | Connection::Reference(client) => {
+                run_on_wire(client, sql).await
+            }
         }
     }
 
@@ -126,6 +176,7 @@ impl AsyncDB for Connection {
         match self {
             Connection::Engine(_) => "engine",
             Connection::Wire(_) => "pg",
+            Connection::Reference(_) => REFERENCE,
         }
     }
 }

@@ -1,7 +1,8 @@
-//! SQL logic tests over the engine and over the PostgreSQL wire, and the book's examples.
+//! SQL logic tests over the engine, over the PostgreSQL wire and over a real PostgreSQL, and the
+//! book's examples.
 //!
 //! # Map
-//! - `database`: the two ways to a database, as the `sqllogictest` crate wants them.
+//! - `database`: the ways to a database, as the `sqllogictest` crate wants them.
 //! - `corpus`: runs or completes the files in `files/`.
 //! - `examples`: runs the SQL in the pages of the book.
 //! - `isolation`: scripts of several sessions, in `isolation/`.
@@ -42,6 +43,8 @@ enum Over {
     Engine,
     /// A server on the embedded store, and a client on the PostgreSQL wire.
     Pg,
+    /// The PostgreSQL that libpq's environment variables name: where expected answers come from.
+    Reference,
 }
 
 #[tokio::main]
