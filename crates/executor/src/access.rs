@@ -14,6 +14,7 @@ use datafusion::logical_expr::{Expr, Operator};
 use tessera_catalog::TableStatistics;
 use tessera_codec::key::Order;
 use tessera_planner::arrow_types::data_type_of;
+use tessera_planner::by_value::argument_of;
 use tessera_planner::scalar;
 use tessera_storage::{Key, KeyRange};
 use tessera_tables::{Bounds, Table, key_range};
@@ -184,7 +185,8 @@ fn split(expr: &Expr) -> Vec<&Expr> {
 fn condition(table: &Table, filter: &Expr) -> Option<Condition> {
     let (expr, test) = match filter {
         Expr::BinaryExpr(binary) => {
-            let (column, literal, op) = match (binary.left.as_ref(), binary.right.as_ref()) {
+            let (left, right) = (argument_of(&binary.left), argument_of(&binary.right));
+            let (column, literal, op) = match (left, right) {
                 (column @ Expr::Column(_), Expr::Literal(value, _)) => (column, value, binary.op),
                 (Expr::Literal(value, _), column @ Expr::Column(_)) => {
                     (column, value, binary.op.swap()?)
@@ -207,7 +209,8 @@ fn condition(table: &Table, filter: &Expr) -> Option<Condition> {
             (column, test)
         }
         Expr::InList(list) if !list.negated => {
-            let (_, sql_type) = column_of(table, &list.expr)?;
+            let column = argument_of(&list.expr);
+            let (_, sql_type) = column_of(table, column)?;
             let literals: Option<Vec<&ScalarValue>> = list
                 .list
                 .iter()
@@ -216,16 +219,14 @@ fn condition(table: &Table, filter: &Expr) -> Option<Condition> {
                     _ => None,
                 })
                 .collect();
-            (
-                list.expr.as_ref(),
-                values_test(literals?.into_iter(), &sql_type)?,
-            )
+            (column, values_test(literals?.into_iter(), &sql_type)?)
         }
         Expr::ScalarFunction(call) => {
             let set = in_set::values_of(&call.func)?;
             let [column] = call.args.as_slice() else {
                 return None;
             };
+            let column = argument_of(column);
             let (_, sql_type) = column_of(table, column)?;
             (column, values_test(set.iter(), &sql_type)?)
         }

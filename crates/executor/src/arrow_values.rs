@@ -7,18 +7,16 @@ use arrow::array::{
     Date32Array, Date32Builder, Decimal128Array, Decimal128Builder, Decimal256Array,
     Decimal256Builder, FixedSizeBinaryArray, FixedSizeBinaryBuilder, Float32Array, Float32Builder,
     Float64Array, Float64Builder, Int16Array, Int16Builder, Int32Array, Int32Builder, Int64Array,
-    Int64Builder, IntervalMonthDayNanoArray, IntervalMonthDayNanoBuilder, ListArray, NullBuilder,
-    StringArray, StringViewArray, StringViewBuilder, Time64MicrosecondArray,
-    Time64MicrosecondBuilder, TimestampMicrosecondArray, TimestampMicrosecondBuilder, UInt32Array,
-    UInt32Builder, UInt64Array,
+    Int64Builder, IntervalMonthDayNanoArray, IntervalMonthDayNanoBuilder, ListArray, StringArray,
+    StringViewArray, StringViewBuilder, Time64MicrosecondArray, Time64MicrosecondBuilder,
+    TimestampMicrosecondArray, TimestampMicrosecondBuilder, UInt32Array, UInt32Builder,
+    UInt64Array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::DataType;
-use tessera_planner::arrow_types::{NUMERIC_ANY_SCALE, UTC, element_field};
-use tessera_planner::scalar::{
-    check_one_dimension, from_i256, from_month_day_nano, numeric_overflow, to_i256,
-    to_month_day_nano,
-};
+use tessera_planner::arrow_types::{NUMERIC_ANY, UTC, element_field};
+use tessera_planner::decimals::{from_i256, numeric_overflow, to_any};
+use tessera_planner::scalar::{check_one_dimension, from_month_day_nano, to_month_day_nano};
 use tessera_types::{ArrayValue, Decimal, Report, SqlType, Value, ValueRef};
 
 /// Builds the array of one column from values.
@@ -44,7 +42,6 @@ enum Builder {
     Uuid(FixedSizeBinaryBuilder),
     Oid(UInt32Builder),
     List(Box<ListWriter>),
-    Null(NullBuilder),
 }
 
 struct ListWriter {
@@ -70,8 +67,8 @@ impl ArrayWriter {
                 Builder::Decimal(builder, *scale)
             }
             SqlType::Numeric(None) => {
-                let data_type = DataType::Decimal256(76, NUMERIC_ANY_SCALE);
-                let builder = Decimal256Builder::with_capacity(capacity).with_data_type(data_type);
+                let builder =
+                    Decimal256Builder::with_capacity(capacity).with_data_type(NUMERIC_ANY);
                 Builder::AnyDecimal(builder)
             }
             SqlType::Text
@@ -82,6 +79,7 @@ impl ArrayWriter {
             | SqlType::Json
             | SqlType::Jsonb
             | SqlType::Record
+            | SqlType::Void
             | SqlType::Unknown => Builder::Text(StringViewBuilder::with_capacity(capacity)),
             SqlType::Bytea => Builder::Bytea(BinaryViewBuilder::with_capacity(capacity)),
             SqlType::Date => Builder::Date(Date32Builder::with_capacity(capacity)),
@@ -102,7 +100,6 @@ impl ArrayWriter {
             | SqlType::Regproc
             | SqlType::Regnamespace
             | SqlType::Regrole => Builder::Oid(UInt32Builder::with_capacity(capacity)),
-            SqlType::Void => Builder::Null(NullBuilder::new()),
             SqlType::Array(element) => Builder::List(Box::new(ListWriter {
                 element: (**element).clone(),
                 items: ArrayWriter::new(element, capacity),
@@ -126,7 +123,7 @@ impl ArrayWriter {
                 b.append_value(unscaled_at(v, *scale)?);
             }
             (Builder::AnyDecimal(b), ValueRef::Numeric(v)) => {
-                b.append_value(to_i256(v, NUMERIC_ANY_SCALE).ok_or_else(numeric_overflow)?);
+                b.append_value(to_any(v).ok_or_else(numeric_overflow)?);
             }
             (Builder::Text(b), ValueRef::Text(v) | ValueRef::Json(v)) => b.append_value(v),
             (Builder::Bytea(b), ValueRef::Bytea(v)) => b.append_value(v),
@@ -150,7 +147,6 @@ impl ArrayWriter {
                     list.items.push(item.as_ref())?;
                 }
             }
-            (Builder::Null(b), _) => b.append_null(),
             (_, ValueRef::Null) => self.push_null(),
             (_, other) => {
                 return Err(Report::internal(format!(
@@ -180,7 +176,6 @@ impl ArrayWriter {
             Builder::Interval(b) => b.append_null(),
             Builder::Uuid(b) => b.append_null(),
             Builder::Oid(b) => b.append_null(),
-            Builder::Null(b) => b.append_null(),
             Builder::List(list) => {
                 list.valid.push(false);
                 list.lengths.push(0);
@@ -207,7 +202,6 @@ impl ArrayWriter {
             Builder::Interval(mut b) => Arc::new(b.finish()),
             Builder::Uuid(mut b) => Arc::new(b.finish()),
             Builder::Oid(mut b) => Arc::new(b.finish()),
-            Builder::Null(mut b) => Arc::new(b.finish()),
             Builder::List(list) => {
                 let items = list.items.finish();
                 let field = element_field(&list.element);

@@ -4,8 +4,7 @@
 //! |---|---|
 //! | boolean, smallint, integer, bigint, real, double precision | Boolean, Int16, Int32, Int64, Float32, Float64 |
 //! | numeric(p,s) | Decimal128(p,s) |
-//! | numeric | Decimal256(76,38), printed without trailing zeros |
-//! | a quotient or mean (numeric) | Decimal256(76,20), printed with PostgreSQL's quotient scale |
+//! | numeric | Decimal256(76,38), the display scale in the two lowest digits: see [`crate::decimals`] |
 //! | text, varchar, char, name, json, jsonb, "char" | Utf8View |
 //! | a literal of no type yet (`unknown`) | Utf8 |
 //! | bytea | BinaryView |
@@ -14,7 +13,7 @@
 //! | uuid | FixedSizeBinary(16) |
 //! | oid, regclass, regtype, … | UInt32 |
 //! | arrays | List of the element |
-//! | void, record | Null, Utf8View |
+//! | void (an empty text), record | Utf8View |
 //!
 //! The Arrow type alone does not tell varchar from text, so every field that we make carries
 //! the SQL type in its metadata under [`TYPE_KEY`]; a field without it has the first SQL type of
@@ -29,17 +28,11 @@ use tessera_types::SqlType;
 /// Key of the metadata entry that names the SQL type: `oid:typmod`.
 pub const TYPE_KEY: &str = "tessera.type";
 
-/// Scale of an unconstrained `numeric`; see the table above.
+/// Scale of an unconstrained `numeric`; no other decimal has it.
 pub const NUMERIC_ANY_SCALE: i8 = 38;
-
-/// Scale of quotients and means; see the table above.
-pub const NUMERIC_QUOTIENT_SCALE: i8 = 20;
 
 /// Arrow type of an unconstrained `numeric`.
 pub const NUMERIC_ANY: DataType = DataType::Decimal256(76, NUMERIC_ANY_SCALE);
-
-/// Arrow type of quotients and means.
-pub const NUMERIC_QUOTIENT: DataType = DataType::Decimal256(76, NUMERIC_QUOTIENT_SCALE);
 
 /// Time zone of every `timestamptz` array.
 pub const UTC: &str = "+00:00";
@@ -64,7 +57,8 @@ pub fn data_type_of(sql_type: &SqlType) -> DataType {
         | SqlType::InternalChar
         | SqlType::Json
         | SqlType::Jsonb
-        | SqlType::Record => DataType::Utf8View,
+        | SqlType::Record
+        | SqlType::Void => DataType::Utf8View,
         SqlType::Unknown => DataType::Utf8,
         SqlType::Bytea => DataType::BinaryView,
         SqlType::Date => DataType::Date32,
@@ -79,7 +73,6 @@ pub fn data_type_of(sql_type: &SqlType) -> DataType {
         | SqlType::Regproc
         | SqlType::Regnamespace
         | SqlType::Regrole => DataType::UInt32,
-        SqlType::Void => DataType::Null,
         SqlType::Array(element) => DataType::List(element_field(element)),
     }
 }

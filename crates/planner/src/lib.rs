@@ -6,6 +6,8 @@
 //! - `arrow_types`: which Arrow type carries which SQL type, in both directions.
 //! - `functions`: the registry of functions and operators and how an overload is chosen.
 //! - `scalar`: SQL values in and out of DataFusion's scalars.
+//! - `decimals`: decimals in Arrow, and how an unconstrained `numeric` keeps its display scale.
+//! - `by_value`: makes comparisons of such numbers ignore the display scale.
 //! - `ddl`, `short_path`: typed definition statements, and the plans of point statements.
 //! - `bind`: names, types and clauses of a query to a DataFusion logical plan.
 //! - `join_order`: orders inner joins by estimated sizes, which DataFusion does not.
@@ -24,7 +26,9 @@
 
 pub mod arrow_types;
 pub mod bind;
+pub mod by_value;
 pub mod ddl;
+pub mod decimals;
 pub mod dml;
 pub mod errors;
 pub mod functions;

@@ -316,7 +316,7 @@ fn parse_numeric(bytes: &[u8]) -> Result<Decimal, ValueError> {
 fn scale_shown(shown: u16) -> u8 {
     u8::try_from(shown)
         .unwrap_or(u8::MAX)
-        .min(decimal::DECIMAL_DIGITS_MAX)
+        .min(decimal::DECIMAL_SCALE_MAX)
 }
 
 fn write_numeric(value: Decimal, out: &mut Vec<u8>) {

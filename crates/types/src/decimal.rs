@@ -10,6 +10,9 @@ use crate::error::ValueError;
 /// Digits a `numeric` may have, before and after the point together.
 pub const DECIMAL_DIGITS_MAX: u8 = 38;
 
+/// Digits after the point that arithmetic and texts give: what an unconstrained column can hold.
+pub const DECIMAL_SCALE_MAX: u8 = 36;
+
 /// The smallest number that has too many digits.
 const UNSCALED_LIMIT: u128 = 10u128.pow(38);
 
@@ -147,14 +150,17 @@ impl Decimal {
         Decimal::new(whole.unscaled + i128::from(above), 0)
     }
 
-    /// The sum, with the larger of both scales; None beyond 38 digits.
+    /// The sum, with the larger of both scales, cut (with rounding) where 38 digits need it.
     pub fn checked_add(self, other: Decimal) -> Option<Decimal> {
+        let sum_at = |scale| {
+            let (a, b) = (self.rescale(scale)?, other.rescale(scale)?);
+            Decimal::new(a.unscaled.checked_add(b.unscaled)?, scale)
+        };
         let scale = self.scale.max(other.scale);
-        let (a, b) = (self.rescale(scale)?, other.rescale(scale)?);
-        Decimal::new(a.unscaled.checked_add(b.unscaled)?, scale)
+        (0..=scale).rev().find_map(sum_at)
     }
 
-    /// The difference, with the larger of both scales; None beyond 38 digits.
+    /// The difference, with the larger of both scales, cut as a sum is.
     pub fn checked_sub(self, other: Decimal) -> Option<Decimal> {
         self.checked_add(-other)
     }
@@ -166,7 +172,7 @@ impl Decimal {
             wide_mul(self.unscaled.unsigned_abs(), other.unscaled.unsigned_abs());
         let mut scale = self.scale + other.scale;
         // How many digits must go: found by dividing until the rest fits.
-        let mut drop = scale.saturating_sub(DECIMAL_DIGITS_MAX);
+        let mut drop = scale.saturating_sub(DECIMAL_SCALE_MAX);
         loop {
             let divisor = power_of_ten(drop)?;
             if let Some((quotient, rest)) = wide_div(high, low, divisor) {
@@ -247,8 +253,8 @@ impl Decimal {
             .max(i32::from(other.scale))
             .max(0);
         u8::try_from(scale)
-            .unwrap_or(DECIMAL_DIGITS_MAX)
-            .min(DECIMAL_DIGITS_MAX)
+            .unwrap_or(DECIMAL_SCALE_MAX)
+            .min(DECIMAL_SCALE_MAX)
     }
 
     /// Weight (power of 10,000) and value of the first nonzero group of four digits.
@@ -360,7 +366,8 @@ pub(crate) enum DecimalError {
     Overflow,
 }
 
-/// Reads digits, point and exponent. Digits after the point that do not fit into 38 are rounded.
+/// Reads digits, point and exponent. Digits after the point beyond 36, or that do not fit into 38
+/// together with those before it, are rounded.
 pub(crate) fn parse(text: &str) -> Result<Decimal, DecimalError> {
     let text = text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\x0b');
     let (negative, unsigned) = match text.as_bytes().first() {
@@ -442,9 +449,9 @@ pub(crate) fn from_digits(
         scale = 0;
     }
     // Too many digits after the point: round from here, half away from zero.
-    while scale > i64::from(DECIMAL_DIGITS_MAX) {
+    while scale > i64::from(DECIMAL_SCALE_MAX) {
         if value == 0 {
-            scale = i64::from(DECIMAL_DIGITS_MAX);
+            scale = i64::from(DECIMAL_SCALE_MAX);
             carry = false;
             break;
         }
@@ -657,9 +664,9 @@ mod tests {
     }
 
     #[test]
-    fn fractions_beyond_38_digits_are_rounded() {
+    fn fractions_beyond_36_digits_are_rounded() {
         let long = format!("0.{}", "6".repeat(50));
-        assert_eq!(decimal(&long).to_string(), format!("0.{}7", "6".repeat(37)));
+        assert_eq!(decimal(&long).to_string(), format!("0.{}7", "6".repeat(35)));
         assert_eq!(decimal(&format!("0.{}", "9".repeat(50))), decimal("1"));
     }
 

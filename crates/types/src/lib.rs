@@ -43,7 +43,7 @@ pub use coerce::CastKind;
 pub use context::{
     ByteaOutput, DateOrder, DateStyle, DateStyleFormat, FormatContext, IntervalStyle,
 };
-pub use decimal::{DECIMAL_DIGITS_MAX, Decimal};
+pub use decimal::{DECIMAL_DIGITS_MAX, DECIMAL_SCALE_MAX, Decimal};
 pub use error::ValueError;
 pub use id::{RelationId, TxnId, Version};
 pub use interval::Interval;

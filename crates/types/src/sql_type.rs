@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::decimal::DECIMAL_DIGITS_MAX;
+use crate::decimal::{DECIMAL_DIGITS_MAX, DECIMAL_SCALE_MAX};
 use crate::error::ValueError;
 
 /// The longest `varchar(n)` and `char(n)`, as in PostgreSQL.
@@ -483,6 +483,11 @@ fn numeric_of(arguments: &[i64]) -> Result<SqlType, ValueError> {
     if !(0..=precision).contains(&scale) {
         return Err(ValueError::Unsupported {
             message: format!("NUMERIC scale {scale} must be between 0 and precision {precision}"),
+        });
+    }
+    if scale > i64::from(DECIMAL_SCALE_MAX) {
+        return Err(ValueError::Unsupported {
+            message: format!("NUMERIC scale {scale} is above the limit of {DECIMAL_SCALE_MAX}"),
         });
     }
     // Both fit: they are at most 38.

@@ -3,6 +3,8 @@
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, Operator};
 use datafusion::physical_expr::PhysicalExpr;
+use tessera_planner::scalar;
+use tessera_types::{SqlType, Value};
 
 /// A logical expression as SQL.
 pub(crate) fn expression_text(expr: &Expr) -> String {
@@ -80,7 +82,7 @@ fn function(name: &str, arguments: &[String]) -> String {
     match arguments {
         [left, right] if is_operator => format!("({left} {name} {right})"),
         [only] if is_operator => format!("({name} {only})"),
-        [only] if name == "cast" => only.clone(),
+        [only] if matches!(name, "cast" | "numeric_value" | "numeric_shown") => only.clone(),
         _ => format!("{name}({})", arguments.join(", ")),
     }
 }
@@ -92,6 +94,12 @@ fn literal(value: &ScalarValue) -> String {
         | ScalarValue::LargeUtf8(Some(text)) => format!("'{}'", text.replace('\'', "''")),
         value if value.is_null() => "NULL".to_owned(),
         ScalarValue::Date32(_) | ScalarValue::TimestampMicrosecond(..) => format!("'{value}'"),
+        value @ ScalarValue::Decimal256(..) => {
+            match scalar::from_scalar(value, &SqlType::Numeric(None)) {
+                Ok(Value::Numeric(number)) => number.to_string(),
+                _ => value.to_string(),
+            }
+        }
         other => other.to_string(),
     }
 }

@@ -1,10 +1,12 @@
 //! Everything that belongs to no family.
 
+use std::cmp::Ordering;
+
 use tessera_planner::functions::{Argument, FunctionRegistry, Returns, Scalar};
 use tessera_types::SqlType::{Boolean, Double, Integer, Time, Timestamp, TimestampTz, Uuid, Void};
-use tessera_types::Value;
+use tessera_types::{Value, ValueRef};
 
-use super::kernel::{Row, integer, lenient, per_row};
+use super::kernel::{NOTHING, Row, RowResult, integer, lenient, per_row};
 
 /// Longest sleep of one call; longer ones are several of these.
 const SLEEP_STEP: std::time::Duration = std::time::Duration::from_millis(20);
@@ -38,14 +40,14 @@ pub(super) fn register(r: &mut FunctionRegistry) {
         let statement = row.statement()?;
         let seconds = row.double(0);
         if seconds.is_nan() || seconds <= 0.0 {
-            return Ok(Value::Null);
+            return Ok(Value::from(NOTHING));
         }
         let end = std::time::Instant::now() + std::time::Duration::from_secs_f64(seconds.min(1e9));
         loop {
             statement.check_cancelled()?;
             let left = end.saturating_duration_since(std::time::Instant::now());
             if left.is_zero() {
-                return Ok(Value::Null);
+                return Ok(Value::from(NOTHING));
             }
             std::thread::sleep(left.min(SLEEP_STEP));
         }
@@ -60,6 +62,33 @@ pub(super) fn register(r: &mut FunctionRegistry) {
         .volatile(),
     );
     overlaps(r);
+    extremes(r);
+}
+
+/// GREATEST and LEAST where DataFusion's own compare otherwise than SQL: the first of several
+/// equal values wins, and shows its own digits.
+fn extremes(r: &mut FunctionRegistry) {
+    for (name, wanted) in [("greatest", Ordering::Greater), ("least", Ordering::Less)] {
+        let body = move |row: &Row<'_>| {
+            let mut best = Value::Null;
+            for value in row.values().iter().filter(|value| !value.is_null()) {
+                let value = value.clone().to_owned();
+                if best.is_null() || value.cmp_sql(&best) == wanted {
+                    best = value;
+                }
+            }
+            Ok(best)
+        };
+        r.operator(
+            Scalar::new(
+                name,
+                [Argument::AnyElement],
+                Returns::Element,
+                lenient(body),
+            )
+            .variadic(),
+        );
+    }
 }
 
 /// `(a, b) OVERLAPS (c, d)` as a function of four.

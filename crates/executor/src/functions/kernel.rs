@@ -5,7 +5,7 @@ use arrow::datatypes::{DataType, Field};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{Result as DfResult, ScalarValue};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
-use tessera_planner::arrow_types::{NUMERIC_ANY_SCALE, sql_type_of};
+use tessera_planner::arrow_types::sql_type_of;
 use tessera_planner::errors::external;
 use tessera_planner::functions::{Argument, FunctionRegistry, Returns, Scalar};
 use tessera_types::{Decimal, FormatContext, Interval, Report, SqlType, Value, ValueRef, codes};
@@ -13,6 +13,9 @@ use tessera_types::{Decimal, FormatContext, Interval, Report, SqlType, Value, Va
 use super::TEXT_BYTES_MAX;
 use crate::arrow_values::{ArrayWriter, ColumnReader};
 use crate::context::{StatementContext, statement_of};
+
+/// The value of type `void`.
+pub(super) const NOTHING: &str = "";
 
 /// The arguments of one call, for one row.
 pub(super) struct Row<'a> {
@@ -223,13 +226,8 @@ pub(super) fn written_type(field: &Field) -> SqlType {
     }
 }
 
-/// Quotients have a scale of their own; everything else is in its type already.
+/// An untyped literal has an Arrow type of its own; everything else is in its type already.
 pub(super) fn in_type(array: ArrayRef, data_type: &DataType) -> DfResult<ArrayRef> {
-    let is_any =
-        matches!(array.data_type(), DataType::Decimal256(_, scale) if *scale == NUMERIC_ANY_SCALE);
-    if is_any && array.data_type() != data_type && matches!(data_type, DataType::Decimal256(..)) {
-        return Ok(arrow::compute::cast(&array, data_type)?);
-    }
     if matches!(data_type, DataType::Utf8) {
         return Ok(arrow::compute::cast(&array, data_type)?);
     }

@@ -1,12 +1,15 @@
 //! Functions on numbers.
 
 use arrow::datatypes::FieldRef;
+use tessera_planner::decimals::numeric_overflow;
 use tessera_planner::functions::{Argument, FunctionRegistry, Returns, Scalar};
-use tessera_planner::scalar::numeric_overflow;
 use tessera_types::SqlType::{BigInt, Double, Integer, Numeric, Real, SmallInt};
-use tessera_types::{Decimal, Report, SqlType, Value, ValueRef, codes};
+use tessera_types::{DECIMAL_SCALE_MAX, Decimal, Report, SqlType, Value, ValueRef, codes};
 
-use super::kernel::{Row, RowResult, function, integer, out_of_range, per_row, strict};
+use super::exact;
+use super::kernel::{
+    NOTHING, Row, RowResult, function, integer, operator, out_of_range, per_row, strict,
+};
 
 const NUMERIC: SqlType = Numeric(None);
 
@@ -109,20 +112,11 @@ fn rounding(r: &mut FunctionRegistry) {
     });
     function(r, "round", [NUMERIC, Integer], NUMERIC, |row| {
         let (value, places) = (row.decimal(0), places(row.integer(1)));
-        // More places than digits change nothing but zeros that are not kept anyway.
-        decimal(if places >= i32::from(value.scale) {
-            Some(value)
-        } else {
-            value.round(places)
-        })
+        decimal(at_most(places, |places| value.round(places)))
     });
     function(r, "trunc", [NUMERIC, Integer], NUMERIC, |row| {
         let (value, places) = (row.decimal(0), places(row.integer(1)));
-        decimal(if places >= i32::from(value.scale) {
-            Some(value)
-        } else {
-            value.trunc(places)
-        })
+        decimal(at_most(places, |places| value.trunc(places)))
     });
     doubles(r, "sign", |v| Ok(if v == 0.0 { 0.0 } else { v.signum() }));
     function(r, "sign", [NUMERIC], NUMERIC, |row| {
@@ -131,6 +125,14 @@ fn rounding(r: &mut FunctionRegistry) {
             scale: 0,
         }))
     });
+}
+
+/// With so many digits after the point, or as many as there is room for.
+fn at_most(places: i32, body: impl Fn(i32) -> Option<Decimal>) -> Option<Decimal> {
+    match places.min(i32::from(DECIMAL_SCALE_MAX)) {
+        before @ ..0 => body(before),
+        after => (0..=after).rev().find_map(body),
+    }
 }
 
 fn places(value: i64) -> i32 {
@@ -203,6 +205,19 @@ fn division(r: &mut FunctionRegistry) {
             })
         });
     }
+    function(r, "gcd", [NUMERIC, NUMERIC], NUMERIC, |row| {
+        let (a, b, scale) = same_scale(row)?;
+        decimal(Decimal::new(gcd(a, b), scale))
+    });
+    function(r, "lcm", [NUMERIC, NUMERIC], NUMERIC, |row| {
+        let (a, b, scale) = same_scale(row)?;
+        decimal(if a == 0 || b == 0 {
+            Decimal::new(0, scale)
+        } else {
+            let multiple = (a / gcd(a, b)).checked_mul(b).map(i128::abs);
+            multiple.and_then(|multiple| Decimal::new(multiple, scale))
+        })
+    });
     function(r, "factorial", [BigInt], NUMERIC, |row| {
         let n = row.integer(0);
         if n < 0 {
@@ -222,6 +237,16 @@ fn division(r: &mut FunctionRegistry) {
         }
         Ok(Value::Numeric(product))
     });
+}
+
+/// Both arguments as integers, and the scale at which they are.
+fn same_scale(row: &Row<'_>) -> Result<(i128, i128, u8), Report> {
+    let (a, b) = (row.decimal(0), row.decimal(1));
+    let scale = a.scale.max(b.scale);
+    match (a.rescale(scale), b.rescale(scale)) {
+        (Some(a), Some(b)) => Ok((a.unscaled, b.unscaled, scale)),
+        _ => Err(numeric_overflow()),
+    }
 }
 
 fn gcd(a: i128, b: i128) -> i128 {
@@ -259,12 +284,7 @@ fn transcendental(r: &mut FunctionRegistry) {
     doubles(r, "log", |v| logarithm(v).map(f64::log10));
     doubles(r, "log10", |v| logarithm(v).map(f64::log10));
     function(r, "log", [NUMERIC, NUMERIC], NUMERIC, |row| {
-        let base = logarithm(row.decimal(0).to_f64())?.ln();
-        let result = logarithm(row.decimal(1).to_f64())?.ln() / base;
-        if base == 0.0 {
-            return Err(Report::error(codes::DIVISION_BY_ZERO, "division by zero"));
-        }
-        decimal(Decimal::from_f64(result))
+        exact::log(row.decimal(0), row.decimal(1)).map(Value::Numeric)
     });
     for name in ["power", "pow"] {
         function(r, name, [Double, Double], Double, |row| {
@@ -274,6 +294,9 @@ fn transcendental(r: &mut FunctionRegistry) {
             decimal_power(row.decimal(0), row.decimal(1))
         });
     }
+    operator(r, "^", [NUMERIC, NUMERIC], NUMERIC, |row| {
+        decimal_power(row.decimal(0), row.decimal(1))
+    });
     doubles(r, "degrees", |v| Ok(v.to_degrees()));
     doubles(r, "radians", |v| Ok(v.to_radians()));
     let angle = move |v: f64, f: fn(f64) -> f64| {
@@ -287,9 +310,6 @@ fn transcendental(r: &mut FunctionRegistry) {
     doubles(r, "cos", move |v| angle(v, f64::cos));
     doubles(r, "tan", move |v| angle(v, f64::tan));
     doubles(r, "cot", move |v| angle(v, |v| 1.0 / v.tan()));
-    doubles(r, "sind", move |v| angle(v, |v| v.to_radians().sin()));
-    doubles(r, "cosd", move |v| angle(v, |v| v.to_radians().cos()));
-    doubles(r, "tand", move |v| angle(v, |v| v.to_radians().tan()));
     let unit = move |v: f64, f: fn(f64) -> f64| {
         if v.abs() > 1.0 {
             Err(domain())
@@ -299,10 +319,7 @@ fn transcendental(r: &mut FunctionRegistry) {
     };
     doubles(r, "asin", move |v| unit(v, f64::asin));
     doubles(r, "acos", move |v| unit(v, f64::acos));
-    doubles(r, "asind", move |v| unit(v, |v| v.asin().to_degrees()));
-    doubles(r, "acosd", move |v| unit(v, |v| v.acos().to_degrees()));
     doubles(r, "atan", |v| Ok(v.atan()));
-    doubles(r, "atand", |v| Ok(v.atan().to_degrees()));
     function(r, "atan2", [Double, Double], Double, |row| {
         Ok(Value::Double(row.double(0).atan2(row.double(1))))
     });
@@ -385,93 +402,30 @@ fn power(base: f64, exponent: f64) -> Result<f64, Report> {
     Ok(result)
 }
 
-/// Exact for whole exponents; through floating point (15 digits) for others.
-fn decimal_power(base: Decimal, exponent: Decimal) -> RowResult {
-    let whole = exponent
-        .trunc(0)
-        .filter(|whole| *whole == exponent)
-        .and_then(Decimal::to_i64);
+/// Exact for whole exponents as far as the digits go.
+pub(crate) fn decimal_power(base: Decimal, exponent: Decimal) -> RowResult {
+    let is_whole = exponent.trunc(0).is_some_and(|whole| whole == exponent);
     check_power(
         base.is_zero(),
         base.unscaled < 0,
         exponent.unscaled < 0,
-        whole.is_some(),
+        is_whole,
     )?;
-    let too_large = || {
-        Report::error(
-            codes::NUMERIC_VALUE_OUT_OF_RANGE,
-            "value overflows numeric format",
-        )
-    };
-    if let Some(whole) = whole {
-        let one = Decimal::from(1i64);
-        let mut result = one;
-        let mut square = base.normalize();
-        let mut left = whole.unsigned_abs();
-        while left > 0 {
-            if left & 1 == 1 {
-                result = result.checked_mul(square).ok_or_else(too_large)?;
-            }
-            left >>= 1;
-            if left > 0 {
-                match square.checked_mul(square) {
-                    Some(next) => square = next,
-                    None if whole < 0 => return Ok(Value::Numeric(Decimal::ZERO)),
-                    None => return Err(too_large()),
-                }
-                // Ones and zeros stay what they are however often they are multiplied.
-                if square.is_zero() {
-                    result = Decimal::ZERO;
-                    break;
-                }
-            }
-        }
-        return Ok(Value::Numeric(if whole < 0 {
-            one.checked_div(result)?
-        } else {
-            result
-        }));
-    }
-    let result = power(base.to_f64(), exponent.to_f64())?;
-    Decimal::from_f64(result)
-        .map(Value::Numeric)
-        .ok_or_else(too_large)
-}
-
-/// The square root with PostgreSQL's number of digits, by one Newton step from the nearest double.
-pub(super) fn square_root(value: Decimal) -> Result<Decimal, Report> {
-    if value.unscaled < 0 {
-        return Err(negative_root());
-    }
-    if value.is_zero() {
-        return Ok(value);
-    }
-    let exponent = i32::from(value.digits()) - i32::from(value.scale);
-    // `sqrt_var`: at least 16 significant digits, counted in groups of four.
-    let groups = (exponent - 1).div_euclid(4);
-    let scale = (16 - ((groups + 1) * 4 / 2 - 1))
-        .max(i32::from(value.scale))
-        .clamp(0, 30);
-    let working = u8::try_from(scale + 4).unwrap_or(34);
-    let step = || -> Option<Decimal> {
-        let mut guess = Decimal::from_f64(value.to_f64().sqrt())?;
-        for _ in 0..2 {
-            let quotient = value.div_to_scale(guess, working)?;
-            guess = guess
-                .checked_add(quotient)?
-                .div_to_scale(Decimal::from(2i64), working)?;
-        }
-        guess.rescale(u8::try_from(scale).ok()?)
-    };
-    step()
-        .or_else(|| Decimal::from_f64(value.to_f64().sqrt()))
-        .ok_or_else(numeric_overflow)
+    exact::power(base, exponent).map(Value::Numeric)
 }
 
 fn numerics(r: &mut FunctionRegistry) {
-    function(r, "sqrt", [NUMERIC], NUMERIC, |row| {
-        square_root(row.decimal(0)).map(Value::Numeric)
-    });
+    let mut one = |name, body: fn(Decimal) -> Result<Decimal, Report>| {
+        function(r, name, [NUMERIC], NUMERIC, move |row| {
+            body(row.decimal(0)).map(Value::Numeric)
+        });
+    };
+    one("sqrt", exact::square_root);
+    one("exp", exact::exp);
+    one("ln", exact::ln);
+    for name in ["log", "log10"] {
+        one(name, |number| exact::log(Decimal::from(10i64), number));
+    }
     function(r, "scale", [NUMERIC], Integer, |row| {
         integer(row.decimal(0).scale.into())
     });
@@ -611,7 +565,7 @@ fn random(r: &mut FunctionRegistry) {
             )));
         }
         *row.statement()?.session.state.random_seed.lock() = Some(seed.to_bits());
-        Ok(Value::Null)
+        Ok(Value::from(NOTHING))
     };
     let arguments = [Argument::Exact(Double)];
     r.scalar(

@@ -5,8 +5,9 @@
 //!
 //! # Map
 //! - `kernel`: a function over one row of values as a kernel over arrays.
-//! - `text`, `regex`, `math`, `datetime`, `template` (to_char and kin), `json`, `array`, `misc`, `session`:
+//! - `text`, `regex`, `math`, `datetime`, `template` (to_char and kin), `json`, `array`, `general`, `session`:
 //!   one family each, as functions over values.
+//! - `degrees`: trigonometry in degrees. `exact`: roots, powers and logarithms of decimals.
 //! - `sets`: functions that give rows. `window`, `aggregate`: the rest.
 //!
 //! # Invariants
@@ -16,6 +17,8 @@
 mod aggregate;
 mod array;
 mod datetime;
+mod degrees;
+mod exact;
 mod general;
 mod json;
 mod kernel;
@@ -37,6 +40,7 @@ pub(crate) fn register(registry: &mut FunctionRegistry) {
     text::register(registry);
     regex::register(registry);
     math::register(registry);
+    degrees::register(registry);
     datetime::register(registry);
     template::register(registry);
     json::register(registry);

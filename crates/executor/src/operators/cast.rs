@@ -3,8 +3,8 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Date32Type, FieldRef};
+use arrow::array::{ArrayRef, AsArray, Float64Array, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Date32Type, Decimal128Type, FieldRef};
 use arrow::error::ArrowError;
 use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::{
@@ -12,7 +12,9 @@ use datafusion::logical_expr::{
     Volatility,
 };
 use tessera_planner::arrow_types::field_of;
-use tessera_types::{CastKind, FormatContext, Report, SqlType, Value, codes, coerce, datetime};
+use tessera_types::{
+    CastKind, Decimal, FormatContext, Report, SqlType, Value, codes, coerce, datetime,
+};
 
 use super::rows::evaluate;
 use crate::context::StatementExtension;
@@ -51,10 +53,15 @@ fn by_vector(array: &ArrayRef, from: &SqlType, to: &SqlType) -> Result<Option<Ar
                 dates.try_unary(|date| midnight(date).ok_or_else(out_of_range))?;
             Ok(Some(Arc::new(result)))
         }
-        (SqlType::Numeric(_), SqlType::Double)
-            if matches!(array.data_type(), DataType::Decimal128(..)) =>
-        {
-            Ok(Some(arrow::compute::cast(array, &DataType::Float64)?))
+        (SqlType::Numeric(_), SqlType::Double) => {
+            let &DataType::Decimal128(_, scale) = array.data_type() else {
+                return Ok(None);
+            };
+            let scale = u8::try_from(scale).unwrap_or(0);
+            let numbers = array.as_primitive::<Decimal128Type>();
+            let result: Float64Array =
+                numbers.unary(|unscaled| Decimal { unscaled, scale }.to_f64());
+            Ok(Some(Arc::new(result)))
         }
         _ => Ok(None),
     }
@@ -118,6 +125,11 @@ impl ScalarUDFImpl for CastFunction {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        if let [ColumnarValue::Array(array)] = args.args.as_slice()
+            && let Some(result) = by_vector(array, &self.from, &self.to)?
+        {
+            return Ok(ColumnarValue::Array(result));
+        }
         let extension = StatementExtension::of(&args.config_options);
         let format = match extension {
             Some(extension) => *extension.statement.session.format,

@@ -11,6 +11,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{Column, Literal, in_list};
+use tessera_planner::by_value;
 
 /// Tells whether its argument is one of many constants.
 struct InSet {
@@ -23,6 +24,8 @@ struct InSet {
 
 /// Makes the function; all values are of the type.
 pub(crate) fn function(data_type: &DataType, values: Vec<ScalarValue>) -> Arc<ScalarUDF> {
+    // The argument of the call comes without display scale too.
+    let values = by_value::in_set_values(values).unwrap_or_default();
     let schema = Arc::new(Schema::new(vec![Field::new("x", data_type.clone(), true)]));
     let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new("x", 0));
     let list: Vec<Arc<dyn PhysicalExpr>> = values
@@ -47,7 +50,7 @@ pub(crate) fn values_of(udf: &ScalarUDF) -> Option<&[ScalarValue]> {
 
 impl ScalarUDFImpl for InSet {
     fn name(&self) -> &str {
-        "in_set"
+        by_value::IN_SET
     }
 
     fn signature(&self) -> &Signature {

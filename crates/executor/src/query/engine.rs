@@ -17,6 +17,7 @@ use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
+use tessera_planner::by_value::{self, CompareByValue};
 use tessera_planner::errors::report_of;
 use tessera_planner::join_order::JoinOrder;
 use tessera_types::Report;
@@ -61,6 +62,7 @@ impl QueryEngine {
             .with_runtime_env(runtime.clone())
             .with_default_features()
             .with_expr_planners(SessionStateDefaults::default_expr_planners())
+            .with_analyzer_rule(Arc::new(CompareByValue))
             .with_optimizer_rules(optimizer_rules())
             .with_query_planner(Arc::new(Planner))
             .build();
@@ -225,7 +227,8 @@ pub(crate) fn physical_expression(
             });
         }
         props.config_options = Some(Arc::new(config));
-        create_physical_expr(expr, schema, &props, &PhysicalPlanningContext::default())
+        let expr = by_value::expression(expr.clone(), schema)?;
+        create_physical_expr(&expr, schema, &props, &PhysicalPlanningContext::default())
     };
     make().map_err(report_of)
 }

@@ -10,7 +10,10 @@ use datafusion::logical_expr::expr::{Cast, Placeholder, ScalarFunction};
 use tessera_types::{CastKind, Report, SqlType, Value, codes, coerce, text};
 
 use super::{Binder, Typed};
-use crate::arrow_types::{data_type_of, metadata_of, sql_type_of_data_type};
+use crate::arrow_types::{NUMERIC_ANY, data_type_of, metadata_of, sql_type_of_data_type};
+use crate::by_value;
+use crate::decimals;
+use crate::errors::report_of;
 use crate::functions::coercion::{casts_implicitly, common_type, same_base, without_modifier};
 use crate::scalar;
 
@@ -197,7 +200,7 @@ impl Binder<'_> {
                     .map(Typed::detached)
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let all = unify_decimals(all);
+        let all = unify_shown(all)?;
         let data_type = all
             .first()
             .map_or_else(|| data_type_of(&common), |t| t.data_type.clone());
@@ -205,7 +208,45 @@ impl Binder<'_> {
     }
 }
 
-/// Gives all decimals the Arrow type in which each of them fits; others stay.
+/// Gives all decimals one Arrow type, in which each shows the digits that it has; others stay.
+pub(super) fn unify_shown(all: Vec<Typed>) -> Result<Vec<Typed>, Report> {
+    let is_decimal = |typed: &Typed| matches!(typed.sql_type, SqlType::Numeric(_));
+    let null_literal = |typed: &Typed| matches!(&typed.expr, Expr::Literal(v, _) if v.is_null());
+    let mut scales = all
+        .iter()
+        .filter(|typed| is_decimal(typed) && !null_literal(typed))
+        .map(|typed| scalar_scale(&typed.data_type));
+    let Some(first) = scales.next() else {
+        return Ok(all);
+    };
+    if first.is_some() && scales.all(|scale| scale == first) {
+        return Ok(unify_decimals(all));
+    }
+    all.into_iter()
+        .map(|typed| {
+            if !is_decimal(&typed) || typed.data_type == NUMERIC_ANY {
+                return Ok(typed);
+            }
+            if null_literal(&typed) {
+                let sql_type = typed.sql_type.clone();
+                return Ok(cast_to(typed, sql_type, NUMERIC_ANY));
+            }
+            Ok(Typed {
+                expr: by_value::shown(typed.expr).map_err(report_of)?,
+                data_type: NUMERIC_ANY,
+                sql_type: typed.sql_type,
+                origin: None,
+            })
+        })
+        .collect()
+}
+
+/// The scale that all values of a decimal type show; `None` where each shows its own.
+fn scalar_scale(data_type: &DataType) -> Option<i8> {
+    (*data_type != NUMERIC_ANY).then(|| decimals::scale_of(data_type))
+}
+
+/// Gives all decimals the Arrow type in which each of them fits, to compare them; others stay.
 pub(super) fn unify_decimals(all: Vec<Typed>) -> Vec<Typed> {
     let is_decimal = |typed: &Typed| matches!(typed.sql_type, SqlType::Numeric(_));
     let null_literal = |typed: &Typed| matches!(&typed.expr, Expr::Literal(v, _) if v.is_null());
@@ -213,7 +254,7 @@ pub(super) fn unify_decimals(all: Vec<Typed>) -> Vec<Typed> {
         .iter()
         .filter(|typed| is_decimal(typed) && !null_literal(typed))
         .map(|typed| typed.data_type.clone())
-        .reduce(|a, b| scalar::common_decimal(&a, &b));
+        .reduce(|a, b| decimals::common_decimal(&a, &b));
     let Some(common) = common else { return all };
     all.into_iter()
         .map(|typed| {
@@ -250,7 +291,7 @@ pub(super) fn cast_to(typed: Typed, sql_type: SqlType, data_type: DataType) -> T
 pub(super) fn literal(value: &Value, sql_type: &SqlType) -> Result<Typed, Report> {
     if let (Value::Numeric(decimal), SqlType::Numeric(None)) = (value, sql_type) {
         return Ok(literal_of(
-            scalar::decimal_literal(*decimal),
+            decimals::decimal_literal(*decimal),
             sql_type.clone(),
         ));
     }
@@ -328,7 +369,7 @@ fn native_cast(from: &SqlType, to: &SqlType) -> Option<DataType> {
         | (T::Integer, T::BigInt)
         | (T::SmallInt | T::Integer | T::BigInt, T::Real | T::Double)
         | (T::Real, T::Double) => Some(data_type_of(to)),
-        (from, T::Numeric(None)) => scalar::decimal_of_integer(from),
+        (from, T::Numeric(None)) => decimals::decimal_of_integer(from),
         _ => None,
     }
 }

@@ -1,7 +1,7 @@
 //! SQL type names as the parser gives them, to [`SqlType`].
 
 use sqlparser::ast::{ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, TimezoneInfo};
-use tessera_types::{Report, SqlType, codes};
+use tessera_types::{DECIMAL_SCALE_MAX, Report, SqlType, codes};
 
 use crate::short_path::bind::folded;
 
@@ -165,6 +165,9 @@ fn numeric(info: &ExactNumberInfo) -> Result<SqlType, Report> {
     }
     let in_range = u8::try_from(precision).ok().zip(u8::try_from(scale).ok());
     match in_range {
+        Some((_, scale)) if scale > DECIMAL_SCALE_MAX => Err(Report::unsupported(format!(
+            "NUMERIC scale {scale} is more than {DECIMAL_SCALE_MAX} digits"
+        ))),
         Some((precision, scale)) if scale <= precision => {
             Ok(SqlType::Numeric(Some((precision, scale))))
         }

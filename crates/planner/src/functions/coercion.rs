@@ -131,10 +131,13 @@ pub fn common_type<'a>(
     types: impl IntoIterator<Item = &'a SqlType>,
 ) -> Result<SqlType, (SqlType, SqlType)> {
     let mut chosen: Option<SqlType> = None;
+    let mut mixed = false;
     for sql_type in types {
         if *sql_type == SqlType::Unknown {
+            mixed = true;
             continue;
         }
+        mixed |= chosen.as_ref().is_some_and(|chosen| chosen != sql_type);
         chosen = Some(match chosen {
             None => sql_type.clone(),
             Some(current) if current == *sql_type => current,
@@ -155,7 +158,13 @@ pub fn common_type<'a>(
             }
         });
     }
-    Ok(chosen.unwrap_or(SqlType::Text))
+    let chosen = chosen.unwrap_or(SqlType::Text);
+    // A length or precision holds for all or for none.
+    Ok(if mixed {
+        without_modifier(&chosen)
+    } else {
+        chosen
+    })
 }
 
 /// The type without length or precision. `char` keeps none either and becomes `char(1)`'s base.

@@ -4,7 +4,8 @@
 //! rows are put in order, and duplicates removed, when the result is asked for.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::mem::size_of;
@@ -313,7 +314,8 @@ impl Accumulator for Rows {
 pub(super) struct Distinct {
     inner: Box<dyn Accumulator>,
     field: FieldRef,
-    seen: HashSet<ScalarValue>,
+    /// The value that is compared, and the first one that had it.
+    seen: HashMap<Value, ScalarValue>,
 }
 
 impl Distinct {
@@ -321,7 +323,7 @@ impl Distinct {
         Distinct {
             inner,
             field,
-            seen: HashSet::new(),
+            seen: HashMap::new(),
         }
     }
 
@@ -329,16 +331,18 @@ impl Distinct {
         if self.seen.is_empty() {
             return Ok(arrow::array::new_empty_array(self.field.data_type()));
         }
-        ScalarValue::iter_to_array(self.seen.iter().cloned())
+        ScalarValue::iter_to_array(self.seen.values().cloned())
     }
 }
 
 impl Accumulator for Distinct {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let reader = ColumnReader::new(&values[0], &sql_type_of(&self.field)).map_err(external)?;
         for row in 0..values[0].len() {
-            if values[0].is_valid(row) {
-                self.seen
-                    .insert(ScalarValue::try_from_array(&values[0], row)?);
+            if values[0].is_valid(row)
+                && let Entry::Vacant(free) = self.seen.entry(reader.value(row).to_owned())
+            {
+                free.insert(ScalarValue::try_from_array(&values[0], row)?);
             }
         }
         Ok(())
@@ -351,7 +355,7 @@ impl Accumulator for Distinct {
     }
 
     fn size(&self) -> usize {
-        self.inner.size() + self.seen.capacity() * size_of::<ScalarValue>()
+        self.inner.size() + self.seen.capacity() * (size_of::<Value>() + size_of::<ScalarValue>())
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {

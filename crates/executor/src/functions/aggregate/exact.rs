@@ -4,9 +4,10 @@
 //! |---|---|---|
 //! | smallint, integer | bigint | numeric |
 //! | bigint | numeric | numeric |
-//! | numeric | numeric, same scale | numeric |
+//! | numeric | numeric, largest scale | numeric |
 //!
-//! Sums are kept in 128 bits, those of wide decimals in 256; an overflow is an error, never a wrap.
+//! Sums are kept in 128 bits, those of unconstrained numerics in 256, with the largest display
+//! scale that went in; an overflow is an error, never a wrap.
 
 use std::mem::size_of;
 use std::sync::Arc;
@@ -25,10 +26,12 @@ use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
 };
-use tessera_planner::arrow_types::{NUMERIC_QUOTIENT, NUMERIC_QUOTIENT_SCALE, metadata_of};
+use tessera_planner::arrow_types::{NUMERIC_ANY, NUMERIC_ANY_SCALE, metadata_of};
+use tessera_planner::decimals::{
+    from_i256, narrow, numeric_overflow, shown_of, to_any, value_of, with_shown,
+};
 use tessera_planner::errors::external;
-use tessera_planner::scalar::{numeric_overflow, power_of_ten, round_i256};
-use tessera_types::SqlType;
+use tessera_types::{DECIMAL_SCALE_MAX, Decimal, Report, SqlType};
 
 use super::super::kernel::out_of_range;
 use super::collect;
@@ -76,7 +79,7 @@ fn result_type(kind: Kind, argument: &DataType) -> Result<DataType> {
     Ok(match (kind, argument) {
         (Kind::Sum, DataType::Int16 | DataType::Int32) => DataType::Int64,
         (Kind::Sum, other) => sum_type(other)?,
-        (Kind::Avg, _) => NUMERIC_QUOTIENT,
+        (Kind::Avg, _) => NUMERIC_ANY,
     })
 }
 
@@ -85,7 +88,7 @@ fn sum_type(argument: &DataType) -> Result<DataType> {
     Ok(match argument {
         DataType::Int16 | DataType::Int32 | DataType::Int64 => DataType::Decimal128(38, 0),
         DataType::Decimal128(_, scale) => DataType::Decimal128(38, *scale),
-        DataType::Decimal256(_, scale) => DataType::Decimal256(76, *scale),
+        DataType::Decimal256(..) => NUMERIC_ANY,
         other => return internal_err!("sum of {other}"),
     })
 }
@@ -131,7 +134,10 @@ impl AggregateUDFImpl for Exact {
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let totals = Totals::new(self.kind, args.expr_fields[0].data_type())?;
-        let plain = Box::new(One { totals });
+        let plain = Box::new(One {
+            totals,
+            shown: [0; SCALES],
+        });
         if args.is_distinct {
             return Ok(Box::new(collect::Distinct::new(
                 plain,
@@ -192,7 +198,39 @@ struct Totals {
 #[derive(Debug)]
 enum Sums {
     Narrow(Vec<i128>),
-    Wide(Vec<i256>),
+    Wide(Vec<Wide>),
+}
+
+/// A sum of unconstrained numerics.
+#[derive(Debug, Clone, Copy)]
+struct Wide {
+    /// The value, without digits to show.
+    sum: i256,
+    /// The most digits after the point that a number in it shows.
+    shown: u8,
+}
+
+impl Wide {
+    const ZERO: Wide = Wide {
+        sum: i256::ZERO,
+        shown: 0,
+    };
+
+    fn add(&mut self, mantissa: i256, sign: i64) -> Result<()> {
+        let value = value_of(mantissa);
+        let sum = if sign < 0 {
+            self.sum.checked_sub(value)
+        } else {
+            self.sum.checked_add(value)
+        };
+        self.sum = sum.ok_or_else(|| external(numeric_overflow()))?;
+        self.shown = self.shown.max(shown_of(mantissa));
+        Ok(())
+    }
+
+    fn mantissa(self) -> i256 {
+        with_shown(self.sum, self.shown)
+    }
 }
 
 impl Totals {
@@ -213,7 +251,7 @@ impl Totals {
         self.counts.resize(groups, 0);
         match &mut self.sums {
             Sums::Narrow(sums) => sums.resize(groups, 0),
-            Sums::Wide(sums) => sums.resize(groups, i256::ZERO),
+            Sums::Wide(sums) => sums.resize(groups, Wide::ZERO),
         }
     }
 
@@ -239,14 +277,7 @@ impl Totals {
                 };
                 for row in selected(values, filter) {
                     let index = group(row);
-                    let value = if sign < 0 {
-                        values.value(row).wrapping_neg()
-                    } else {
-                        values.value(row)
-                    };
-                    sums[index] = sums[index]
-                        .checked_add(value)
-                        .ok_or_else(|| external(numeric_overflow()))?;
+                    sums[index].add(values.value(row), sign)?;
                     self.counts[index] += sign;
                 }
                 Ok(())
@@ -303,19 +334,16 @@ impl Totals {
             }
             let index = group(row);
             self.counts[index] += counts.value(row);
-            let fits = match &mut self.sums {
+            match &mut self.sums {
                 Sums::Narrow(sums) => {
-                    let sum = sums[index]
-                        .checked_add(partial.as_primitive::<Decimal128Type>().value(row));
-                    sum.map(|sum| sums[index] = sum)
+                    sums[index] = sums[index]
+                        .checked_add(partial.as_primitive::<Decimal128Type>().value(row))
+                        .ok_or_else(|| external(numeric_overflow()))?;
                 }
                 Sums::Wide(sums) => {
-                    let sum = sums[index]
-                        .checked_add(partial.as_primitive::<Decimal256Type>().value(row));
-                    sum.map(|sum| sums[index] = sum)
+                    sums[index].add(partial.as_primitive::<Decimal256Type>().value(row), 1)?;
                 }
-            };
-            fits.ok_or_else(|| external(numeric_overflow()))?;
+            }
         }
         Ok(())
     }
@@ -354,13 +382,13 @@ impl Totals {
                 let scale = scale_of(&self.argument);
                 let values = (0..counts.len()).map(|index| {
                     let sum = match sums {
-                        Sums::Narrow(sums) => i256::from_i128(sums[index]),
-                        Sums::Wide(sums) => sums[index],
+                        _ if counts[index] == 0 => return Ok(None),
+                        Sums::Narrow(sums) => narrow(i256::from_i128(sums[index]), scale),
+                        Sums::Wide(sums) => from_i256(sums[index].mantissa(), NUMERIC_ANY_SCALE),
                     };
-                    match counts[index] {
-                        0 => Ok(None),
-                        count => quotient(sum, scale, count).map(Some),
-                    }
+                    sum.and_then(|sum| quotient(sum, counts[index]))
+                        .map(Some)
+                        .map_err(external)
                 });
                 let array: Decimal256Array = values.collect::<Result<_>>()?;
                 Ok(Arc::new(array.with_data_type(result)))
@@ -371,7 +399,7 @@ impl Totals {
     fn size(&self) -> usize {
         let sums = match &self.sums {
             Sums::Narrow(sums) => sums.capacity() * size_of::<i128>(),
-            Sums::Wide(sums) => sums.capacity() * size_of::<i256>(),
+            Sums::Wide(sums) => sums.capacity() * size_of::<Wide>(),
         };
         size_of::<Totals>() + sums + self.counts.capacity() * size_of::<i64>()
     }
@@ -386,25 +414,12 @@ fn scale_of(data_type: &DataType) -> u8 {
     }
 }
 
-/// `sum / count` with the scale of quotients, rounded half away from zero.
-fn quotient(sum: i256, scale: u8, count: i64) -> Result<i256> {
-    // One digit more than is kept, so that the rounding is decided by the true next digit.
-    let target = u8::try_from(NUMERIC_QUOTIENT_SCALE).unwrap_or(20);
-    let overflow = || external(numeric_overflow());
-    let divisor = i256::from_i128(i128::from(count));
-    let working = scale.max(target + 2);
-    let factor = power_of_ten(working - scale).ok_or_else(overflow)?;
-    let numerator = match sum.checked_mul(factor) {
-        Some(numerator) => numerator,
-        // A sum near the limit: whole digits matter more than the last ones.
-        None => {
-            let whole = sum.checked_div(divisor).ok_or_else(overflow)?;
-            let shown = power_of_ten(target.saturating_sub(scale)).ok_or_else(overflow)?;
-            return whole.checked_mul(shown).ok_or_else(overflow);
-        }
-    };
-    let exact = numerator.checked_div(divisor).ok_or_else(overflow)?;
-    Ok(round_i256(exact, working - target))
+/// `sum / count` as PostgreSQL divides.
+fn quotient(sum: Decimal, count: i64) -> Result<i256, Report> {
+    let mean = sum
+        .checked_div(Decimal::from(count))
+        .map_err(|error| error.report())?;
+    to_any(mean).ok_or_else(numeric_overflow)
 }
 
 fn states_of(sums: &Sums, counts: &[i64], data_type: &DataType) -> Result<ArrayRef> {
@@ -426,7 +441,7 @@ fn states_of(sums: &Sums, counts: &[i64], data_type: &DataType) -> Result<ArrayR
             let values = sums
                 .iter()
                 .zip(counts)
-                .map(|(sum, count)| (*count != 0).then_some(*sum));
+                .map(|(sum, count)| (*count != 0).then_some(sum.mantissa()));
             Arc::new(
                 values
                     .collect::<Decimal256Array>()
@@ -447,26 +462,46 @@ fn selected<'a, T: ArrowPrimitiveType>(
     })
 }
 
-/// One group.
+/// One group. Rows may leave it again, and with them the largest display scale.
 #[derive(Debug)]
 struct One {
     totals: Totals,
+    /// How many numbers of each display scale are in it; only for unconstrained numerics.
+    shown: [i64; SCALES],
 }
+
+/// Display scales that there are.
+const SCALES: usize = DECIMAL_SCALE_MAX as usize + 1;
 
 impl One {
     fn one(&mut self) -> &mut Totals {
         self.totals.resize(1);
         &mut self.totals
     }
+
+    fn change(&mut self, array: &ArrayRef, sign: i64) -> Result<()> {
+        self.one().add(array, |_| 0, None, sign)?;
+        if let Sums::Wide(sums) = &mut self.totals.sums {
+            let values = array.as_primitive::<Decimal256Type>();
+            for mantissa in values.iter().flatten() {
+                self.shown[usize::from(shown_of(mantissa))] += sign;
+            }
+            if sign < 0 {
+                let largest = self.shown.iter().rposition(|count| *count > 0);
+                sums[0].shown = largest.and_then(|at| u8::try_from(at).ok()).unwrap_or(0);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Accumulator for One {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.one().add(&values[0], |_| 0, None, 1)
+        self.change(&values[0], 1)
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.one().add(&values[0], |_| 0, None, -1)
+        self.change(&values[0], -1)
     }
 
     fn supports_retract_batch(&self) -> bool {

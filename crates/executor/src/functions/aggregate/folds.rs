@@ -163,13 +163,13 @@ fn spread(rows: &[Vec<Value>], population: bool, root: bool) -> Result<Value, Re
             let mean = values.iter().sum::<f64>() / count as f64;
             let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
             Decimal::from_f64(squares / divisor as f64)
-                .ok_or_else(tessera_planner::scalar::numeric_overflow)?
+                .ok_or_else(tessera_planner::decimals::numeric_overflow)?
         }
     };
     if !root {
         return Ok(Value::Numeric(variance));
     }
-    super::super::math::square_root(variance).map(Value::Numeric)
+    super::super::exact::root_at_scale(variance, variance.scale).map(Value::Numeric)
 }
 
 pub(super) fn array_agg() -> Fold {

@@ -2,11 +2,13 @@
 //!
 //! - `exact`: sum and avg of integers and decimals, with PostgreSQL's result types and overflow errors.
 //! - `collect`: aggregates that see all values of a group: array_agg, string_agg, json_agg, mode, …
+//! - `moments`: variances, correlations and regressions of floating point numbers.
 //! - the rest is DataFusion's, under the types that PostgreSQL gives it.
 
 mod collect;
 mod exact;
 mod folds;
+mod moments;
 
 use std::sync::Arc;
 
@@ -14,6 +16,8 @@ use datafusion::functions_aggregate as df;
 use datafusion::logical_expr::AggregateUDF;
 use tessera_planner::functions::{AggregateOverload, Argument, FunctionRegistry, Returns};
 use tessera_types::SqlType;
+
+use moments::Moment;
 
 /// Adds them.
 pub(super) fn register(registry: &mut FunctionRegistry) {
@@ -152,13 +156,14 @@ pub(super) fn register(registry: &mut FunctionRegistry) {
         );
     }
     for (name, double) in [
-        ("stddev", df::stddev::stddev_udaf()),
-        ("stddev_samp", df::stddev::stddev_udaf()),
-        ("stddev_pop", df::stddev::stddev_pop_udaf()),
-        ("variance", df::variance::var_samp_udaf()),
-        ("var_samp", df::variance::var_samp_udaf()),
-        ("var_pop", df::variance::var_pop_udaf()),
+        ("stddev", Moment::StddevSamp),
+        ("stddev_samp", Moment::StddevSamp),
+        ("stddev_pop", Moment::StddevPop),
+        ("variance", Moment::VarSamp),
+        ("var_samp", Moment::VarSamp),
+        ("var_pop", Moment::VarPop),
     ] {
+        let double = moments::udaf(name, double);
         add(
             name,
             one(SqlType::Double),
@@ -186,33 +191,31 @@ pub(super) fn register(registry: &mut FunctionRegistry) {
             Argument::Exact(SqlType::Double),
         ]
     };
-    let double = || Returns::Exact(SqlType::Double);
-    add("corr", pair(), double(), df::correlation::corr_udaf());
-    add(
-        "covar_pop",
-        pair(),
-        double(),
-        df::covariance::covar_pop_udaf(),
-    );
-    add(
-        "covar_samp",
-        pair(),
-        double(),
-        df::covariance::covar_samp_udaf(),
-    );
-    add("regr_slope", pair(), double(), df::regr::regr_slope_udaf());
-    add(
-        "regr_intercept",
-        pair(),
-        double(),
-        df::regr::regr_intercept_udaf(),
-    );
-    add("regr_r2", pair(), double(), df::regr::regr_r2_udaf());
-    add("regr_avgx", pair(), double(), df::regr::regr_avgx_udaf());
-    add("regr_avgy", pair(), double(), df::regr::regr_avgy_udaf());
-    add("regr_sxx", pair(), double(), df::regr::regr_sxx_udaf());
-    add("regr_syy", pair(), double(), df::regr::regr_syy_udaf());
-    add("regr_sxy", pair(), double(), df::regr::regr_sxy_udaf());
+    for (name, moment) in [
+        ("corr", Moment::Corr),
+        ("covar_pop", Moment::CovarPop),
+        ("covar_samp", Moment::CovarSamp),
+        ("regr_count", Moment::RegrCount),
+        ("regr_slope", Moment::RegrSlope),
+        ("regr_intercept", Moment::RegrIntercept),
+        ("regr_r2", Moment::RegrR2),
+        ("regr_avgx", Moment::RegrAvgx),
+        ("regr_avgy", Moment::RegrAvgy),
+        ("regr_sxx", Moment::RegrSxx),
+        ("regr_syy", Moment::RegrSyy),
+        ("regr_sxy", Moment::RegrSxy),
+    ] {
+        let returns = match moment {
+            Moment::RegrCount => SqlType::BigInt,
+            _ => SqlType::Double,
+        };
+        add(
+            name,
+            pair(),
+            Returns::Exact(returns),
+            moments::udaf(name, moment),
+        );
+    }
     add(
         "array_agg",
         vec![Argument::AnyElement],

@@ -1,7 +1,7 @@
 //! `extract` and `date_part`: one field of a date, time or interval.
 
+use tessera_planner::decimals::numeric_overflow;
 use tessera_planner::functions::FunctionRegistry;
-use tessera_planner::scalar::numeric_overflow;
 use tessera_types::SqlType::{Date, Double, Interval, Numeric, Text, Time, Timestamp, TimestampTz};
 use tessera_types::datetime::{self, Civil, MICROS_PER_DAY, MICROS_PER_SECOND};
 use tessera_types::{Decimal, Report, SqlType, Value, ValueRef, codes};
@@ -233,12 +233,11 @@ fn moment(
     let days = local.div_euclid(MICROS_PER_DAY);
     if unit == Unit::Julian {
         let day = Decimal::from(days - i64::from(datetime::DATE_MIN));
-        let part =
-            Decimal::from(civil.time_micros()).div_to_scale(Decimal::from(MICROS_PER_DAY), 20);
-        let sum = part
-            .and_then(|part| day.checked_add(part))
-            .ok_or_else(numeric_overflow)?;
-        return Ok(Some(Field::Exact(sum.normalize())));
+        let part = Decimal::from(civil.time_micros())
+            .checked_div(Decimal::from(MICROS_PER_DAY))
+            .map_err(|error| error.report())?;
+        let sum = day.checked_add(part).ok_or_else(numeric_overflow)?;
+        return Ok(Some(Field::Exact(sum)));
     }
     match clock(unit, civil.time_micros())? {
         Some(field) => Ok(Some(field)),
