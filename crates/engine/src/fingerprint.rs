@@ -228,13 +228,13 @@ fn literal(body: &mut String, values: &mut Vec<Value>, value: Value) -> Option<(
     Some(())
 }
 
-/// An integer literal's type is the smaller of integer and bigint that holds it without sign.
+/// An integer literal's type is the smaller of integer and bigint that holds it with its sign.
 fn integer(digits: &str, minus: bool) -> Option<Value> {
     let value = digits.parse::<i64>().ok()?;
-    let sign = if minus { -1 } else { 1 };
+    let value = if minus { -value } else { value };
     Some(match i32::try_from(value) {
-        Ok(value) => Value::Integer(value * sign as i32),
-        Err(_) => Value::BigInt(value * sign),
+        Ok(value) => Value::Integer(value),
+        Err(_) => Value::BigInt(value),
     })
 }
 

@@ -436,6 +436,13 @@ pub(crate) fn choose_operator(
     given: &[SqlType],
 ) -> Result<Chosen<Arc<ScalarOverload>>, choose::NoChoice> {
     if let [left, right] = given {
+        // PostgreSQL has operators of real with double precision, and takes those for any other
+        // number beside a real.
+        let mixed =
+            |a: &SqlType, b: &SqlType| *a == SqlType::Real && b.is_number() && *b != SqlType::Real;
+        if mixed(left, right) || mixed(right, left) {
+            return choose::choose(overloads, &[SqlType::Double, SqlType::Double]);
+        }
         let same = match (left, right) {
             (SqlType::Unknown, known) | (known, SqlType::Unknown) if *known != SqlType::Unknown => {
                 Some(known)

@@ -191,10 +191,7 @@ fn cast_json(
         }));
     }
     let wrong = |tree: &Json| ValueError::JsonCast {
-        kind: match tree {
-            Json::Array(_) | Json::Object(_) => format!("{} type", tree.type_name()),
-            other => other.type_name().to_owned(),
-        },
+        kind: tree.type_name().to_owned(),
         to: to.base_name(),
     };
     match (json::parse_binary(&text)?, to) {

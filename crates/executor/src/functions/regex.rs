@@ -101,6 +101,39 @@ pub(super) fn register(r: &mut FunctionRegistry) {
     });
     let arguments = [Text, Text, Integer, Integer, Text].map(Argument::Exact);
     r.scalar(Scalar::new("regexp_substr", arguments, Returns::Exact(Text), kernel).optional(3));
+    let kernel = strict(|row: &Row<'_>| {
+        let given = |index: usize, default: i64| match row.len() > index {
+            true => row.integer(index),
+            false => default,
+        };
+        let (start, n, behind) = (given(2, 1), given(3, 1), given(4, 0));
+        let flags = if row.len() > 5 { row.text(5) } else { "" };
+        let from = offset(row.text(0), start)?;
+        let parameter = |name: &str, value: i64| {
+            invalid(format!("invalid value for parameter \"{name}\": {value}"))
+        };
+        let nth = usize::try_from(n - 1).map_err(|_| parameter("n", n))?;
+        if !(0..=1).contains(&behind) {
+            return Err(parameter("endoption", behind));
+        }
+        let group = given(6, 0);
+        let group = usize::try_from(group).map_err(|_| parameter("subexpr", group))?;
+        let regex = regex_of(row.text(1), flags)?;
+        let text = &row.text(0)[from..];
+        let found = regex.captures_iter(text).nth(nth);
+        let Some(found) = found.and_then(|found| found.get(group)) else {
+            return integer(0);
+        };
+        let at = if behind == 1 {
+            found.end()
+        } else {
+            found.start()
+        };
+        let before = row.text(0)[..from + at].chars().count();
+        integer(before as i64 + 1)
+    });
+    let arguments = [Text, Text, Integer, Integer, Integer, Text, Integer].map(Argument::Exact);
+    r.scalar(Scalar::new("regexp_instr", arguments, Returns::Exact(Integer), kernel).optional(5));
     for name in ["substring", "substr"] {
         function(r, name, [Text, Text], Text, |row| {
             let regex = regex_of(row.text(1), "")?;

@@ -79,7 +79,7 @@ fn identity(r: &mut FunctionRegistry) {
 }
 
 fn settings(r: &mut FunctionRegistry) {
-    let kernel = strict(|row: &Row<'_>| {
+    let current = |row: &Row<'_>| {
         let name = row.text(0);
         match row.statement()?.session.settings.get(name) {
             Some(value) => Ok(Value::from(value)),
@@ -89,11 +89,18 @@ fn settings(r: &mut FunctionRegistry) {
                 format!("unrecognized configuration parameter \"{name}\""),
             )),
         }
-    });
-    let arguments = [Argument::Exact(Text), Argument::Exact(Boolean)];
+    };
+    let arguments = || [Argument::Exact(Text), Argument::Exact(Boolean)];
+    let name = "current_setting";
     r.scalar(
-        Scalar::new("current_setting", arguments, Returns::Exact(Text), kernel)
+        Scalar::new(name, arguments(), Returns::Exact(Text), strict(current))
             .stable()
+            .optional(1),
+    );
+    // Where the statement calls set_config first, it is an operator of the binder's own.
+    r.operator(
+        Scalar::new(name, arguments(), Returns::Exact(Text), per_row(current))
+            .volatile()
             .optional(1),
     );
     let kernel = per_row(|row: &Row<'_>| {

@@ -254,6 +254,7 @@ fn json(r: &mut FunctionRegistry) {
                 }
             };
             let name = format!("{prefix}_array_elements{suffix}");
+            let shown_name = name.clone();
             set(
                 r,
                 &name,
@@ -265,6 +266,11 @@ fn json(r: &mut FunctionRegistry) {
                         return none();
                     };
                     let Some(elements) = raw::elements(text) else {
+                        if prefix == "json" && raw::trim(text).starts_with('{') {
+                            return Err(invalid(format!(
+                                "cannot call {shown_name} on a non-array"
+                            )));
+                        }
                         let kind = if raw::trim(text).starts_with('{') {
                             "an object"
                         } else {

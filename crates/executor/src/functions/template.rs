@@ -1,8 +1,10 @@
 //! Template patterns: `to_char`, `to_date`, `to_timestamp`, `to_number`.
 //!
-//! After src/backend/utils/adt/formatting.c. `dates` formats and reads dates; `numbers` numbers.
+//! After src/backend/utils/adt/formatting.c. `dates` formats and reads dates, `numbers` formats
+//! numbers and `number_in` reads them.
 
 mod dates;
+mod number_in;
 mod numbers;
 
 use tessera_planner::functions::FunctionRegistry;

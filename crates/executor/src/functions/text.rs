@@ -59,12 +59,13 @@ fn lengths(r: &mut FunctionRegistry) {
         }
         let found = u32::try_from(code).ok().and_then(char::from_u32);
         found.map(|c| Value::from(c.to_string())).ok_or_else(|| {
-            let message = if code < 0 {
-                "character number must be positive".to_owned()
-            } else {
-                format!("requested character not valid for encoding: {code}")
-            };
-            Report::error(codes::PROGRAM_LIMIT_EXCEEDED, message)
+            if code < 0 {
+                return invalid("character number must be positive");
+            }
+            Report::error(
+                codes::PROGRAM_LIMIT_EXCEEDED,
+                format!("requested character not valid for encoding: {code}"),
+            )
         })
     });
     for name in ["strpos", "position"] {
@@ -753,6 +754,37 @@ fn bytes(r: &mut FunctionRegistry) {
         bytes[index] = (row.integer(2) & 0xff) as u8;
         Ok(Value::from(bytes))
     });
+    for ty in [Integer, SqlType::BigInt] {
+        function(r, "get_bit", [Bytea, ty.clone()], Integer, |row| {
+            let (index, bit) = bit_index(row)?;
+            integer(i64::from(row.bytes(0)[index] >> bit & 1))
+        });
+        function(r, "set_bit", [Bytea, ty, Integer], Bytea, |row| {
+            let (index, bit) = bit_index(row)?;
+            let mut bytes = row.bytes(0).to_vec();
+            match row.integer(2) {
+                0 => bytes[index] &= !(1 << bit),
+                1 => bytes[index] |= 1 << bit,
+                _ => return Err(invalid("new bit must be 0 or 1")),
+            }
+            Ok(Value::from(bytes))
+        });
+    }
+    function(r, "bit_count", [Bytea], SqlType::BigInt, |row| {
+        let ones = row.bytes(0).iter().map(|byte| i64::from(byte.count_ones()));
+        Ok(Value::BigInt(ones.sum()))
+    });
+    function(r, "overlay", [Bytea, Bytea, Integer], Bytea, |row| {
+        let length = row.bytes(1).len() as i64;
+        overlay_bytes(row.bytes(0), row.bytes(1), row.integer(2), length)
+    });
+    function(
+        r,
+        "overlay",
+        [Bytea, Bytea, Integer, Integer],
+        Bytea,
+        |row| overlay_bytes(row.bytes(0), row.bytes(1), row.integer(2), row.integer(3)),
+    );
     function(r, "reverse", [Bytea], Bytea, |row| {
         Ok(Value::from(
             row.bytes(0).iter().rev().copied().collect::<Vec<_>>(),
@@ -770,6 +802,36 @@ fn bytes(r: &mut FunctionRegistry) {
             }))
         });
     }
+}
+
+/// The byte of a bit, and the bit in it; bits are counted from the lowest of each byte.
+fn bit_index(row: &Row<'_>) -> Result<(usize, u32), Report> {
+    let length = row.bytes(0).len() as i64 * 8;
+    let bit = row.integer(1);
+    if !(0..length).contains(&bit) {
+        return Err(Report::error(
+            codes::ARRAY_SUBSCRIPT_ERROR,
+            format!("index {bit} out of valid range, 0..{}", length - 1),
+        ));
+    }
+    // Below the length, so it fits.
+    Ok(((bit / 8) as usize, (bit % 8) as u32))
+}
+
+fn overlay_bytes(bytes: &[u8], new: &[u8], from: i64, length: i64) -> RowResult {
+    if from <= 0 {
+        return Err(Report::error(
+            codes::SUBSTRING_ERROR,
+            "negative substring length not allowed",
+        ));
+    }
+    let at = |position: i64| usize::try_from(position.clamp(0, bytes.len() as i64)).unwrap_or(0);
+    let end = from
+        .checked_add(length)
+        .ok_or_else(|| super::kernel::out_of_range("integer"))?;
+    Ok(Value::from(
+        [&bytes[..at(from - 1)], new, &bytes[at(end - 1)..]].concat(),
+    ))
 }
 
 fn byte_index(row: &Row<'_>) -> Result<usize, Report> {

@@ -1,5 +1,6 @@
 //! Arithmetic of dates, times, timestamps and intervals.
 
+use tessera_codec::key::{Order, encode_value};
 use tessera_planner::functions::{Argument, FunctionRegistry, Returns, Scalar};
 use tessera_types::{
     Decimal, FormatContext, Interval, Report, SqlType, Value, ValueRef, codes, datetime,
@@ -433,6 +434,20 @@ fn intervals(registry: &mut FunctionRegistry) {
         IntervalType,
         |values| match values {
             [ValueRef::Interval(i)] => negate(*i).map(Value::Interval),
+            _ => Err(mismatch()),
+        },
+    ));
+    // What jsonb is compared by: 1 equals 1.0, and an object is more than an array.
+    registry.operator(strict(
+        "jsonb_key",
+        &[SqlType::Jsonb],
+        SqlType::Bytea,
+        |values| match values {
+            [value @ ValueRef::Json(_)] => {
+                let mut key = Vec::new();
+                encode_value(value.clone(), Order::ASCENDING, &mut key);
+                Ok(Value::from(key))
+            }
             _ => Err(mismatch()),
         },
     ));

@@ -109,6 +109,9 @@ fn concatenation(registry: &mut FunctionRegistry) {
                 for (value, sql_type) in values.iter().zip(&types) {
                     match value {
                         ValueRef::Text(text) => out.extend_from_slice(text.as_bytes()),
+                        // Cast, not printed.
+                        ValueRef::Boolean(true) => out.extend_from_slice(b"true"),
+                        ValueRef::Boolean(false) => out.extend_from_slice(b"false"),
                         other => text::write(other.clone(), sql_type, &format, &mut out),
                     }
                 }
@@ -174,9 +177,40 @@ pub(crate) fn compile(pattern: &str, insensitive: bool) -> Result<Regex, Report>
                 .trim_start_matches("error: ");
             Report::error(
                 codes::INVALID_REGULAR_EXPRESSION,
-                format!("invalid regular expression: {last}"),
+                format!("invalid regular expression: {}", fault_of(last)),
             )
         })
+}
+
+/// What is wrong with a pattern, in PostgreSQL's words where it has any for it.
+fn fault_of(fault: &str) -> &str {
+    const WORDS: [(&str, &str); 11] = [
+        ("unclosed group", "parentheses () not balanced"),
+        ("unopened group", "parentheses () not balanced"),
+        ("unclosed character class", "brackets [] not balanced"),
+        (
+            "repetition operator missing expression",
+            "quantifier operand invalid",
+        ),
+        (
+            "repetition quantifier expects a valid decimal",
+            "invalid repetition count(s)",
+        ),
+        (
+            "invalid repetition count range",
+            "invalid repetition count(s)",
+        ),
+        ("unclosed counted repetition", "braces {} not balanced"),
+        ("invalid character class range", "invalid character range"),
+        ("incomplete escape sequence", "invalid escape \\ sequence"),
+        ("unrecognized escape sequence", "invalid escape \\ sequence"),
+        (
+            "Compiled regex exceeds size limit",
+            "regular expression is too complex",
+        ),
+    ];
+    let known = WORDS.iter().find(|(ours, _)| fault.starts_with(ours));
+    known.map_or(fault, |(_, words)| words)
 }
 
 /// PostgreSQL's escapes that the regex crate writes otherwise.

@@ -15,11 +15,11 @@ use datafusion::logical_expr::{
 use sqlparser::ast;
 use tessera_types::{CastKind, Report, SqlType, Value, codes};
 
-use super::coerce::literal;
+use super::coerce::{literal, unify_shown};
 use super::expr::count_star_argument;
 use super::names::fold;
 use super::operators::no_operator;
-use super::{Binder, Scope, Typed};
+use super::{Binder, Scope, Typed, parameters};
 use crate::arrow_types::{data_type_of, sql_type_of};
 use crate::errors::report_of;
 use crate::functions::{AggregateOverload, Chosen, NoChoice, SetColumns, choose, describe};
@@ -62,8 +62,15 @@ impl Binder<'_> {
         };
         let mut star = false;
         let mut arguments = Vec::new();
+        let mut by_name = Vec::new();
         for argument in list.iter().flat_map(|list| &list.args) {
             match argument {
+                ast::FunctionArg::Unnamed(_) if !by_name.is_empty() => {
+                    return Err(Report::error(
+                        codes::SYNTAX_ERROR,
+                        "positional argument cannot follow named argument",
+                    ));
+                }
                 ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Wildcard) => star = true,
                 ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => {
                     arguments.push(self.argument(expr, scope)?);
@@ -71,10 +78,29 @@ impl Binder<'_> {
                 ast::FunctionArg::Unnamed(_) => {
                     return Err(Report::unsupported("a row as a function's argument"));
                 }
+                ast::FunctionArg::Named {
+                    name: parameter,
+                    arg: ast::FunctionArgExpr::Expr(expr),
+                    ..
+                } => {
+                    let argument = self.argument(expr, scope)?;
+                    by_name.push((fold(parameter), argument));
+                }
+                ast::FunctionArg::ExprNamed {
+                    name: ast::Expr::Identifier(parameter),
+                    arg: ast::FunctionArgExpr::Expr(expr),
+                    ..
+                } => {
+                    let argument = self.argument(expr, scope)?;
+                    by_name.push((fold(parameter), argument));
+                }
                 ast::FunctionArg::Named { .. } | ast::FunctionArg::ExprNamed { .. } => {
-                    return Err(Report::unsupported("a function's argument by its name"));
+                    return Err(Report::unsupported("a row as a function's argument"));
                 }
             }
+        }
+        if !by_name.is_empty() {
+            arguments = parameters::in_order(&name, arguments, by_name)?;
         }
         if arguments.len() > ARGUMENTS_MAX {
             return Err(Report::error(
@@ -113,7 +139,7 @@ impl Binder<'_> {
         }
         if !registry.windows(&name).is_empty() {
             return Err(Report::error(
-                codes::WINDOWING_ERROR,
+                codes::WRONG_OBJECT_TYPE,
                 format!("window function {name} requires an OVER clause"),
             ));
         }
@@ -138,7 +164,13 @@ impl Binder<'_> {
         if !registry.sets(name).is_empty() {
             return self.set_call(name, arguments);
         }
-        match choose(registry.scalars(name), &given) {
+        self.changes_settings |= name == "set_config";
+        let overloads = match name {
+            // Not before the statement runs, where it could see what the statement sets.
+            "current_setting" if self.changes_settings => registry.operators(name),
+            _ => registry.scalars(name),
+        };
+        match choose(overloads, &given) {
             Ok(chosen) => self.scalar_call(&chosen, arguments),
             Err(reason) => {
                 // `float8(x)`, `text(x)`: a cast written as a call.
@@ -192,6 +224,15 @@ impl Binder<'_> {
         if let [only] = arguments.as_slice() {
             return Ok(Some(only.clone()));
         }
+        let compared_otherwise = matches!(
+            sql_type,
+            SqlType::Numeric(_) | SqlType::Interval | SqlType::Array(_) | SqlType::Char(_)
+        );
+        let own = self.environment.registry().operators(name);
+        let udf = match own.first() {
+            Some(own) if compared_otherwise => own.udf.clone(),
+            _ => udf,
+        };
         let arguments = arguments.into_iter().map(|typed| typed.expr).collect();
         Ok(Some(Typed {
             expr: Expr::ScalarFunction(ScalarFunction::new_udf(udf, arguments)),
@@ -329,6 +370,7 @@ impl Binder<'_> {
             arguments = all;
         }
         let (chosen, mut arguments) = self.choose_aggregate(call, arguments)?;
+        refuse_array_of_arrays(call.name, &arguments)?;
         if chosen.overload.ordered_set && within.is_empty() {
             return Err(Report::error(
                 codes::WRONG_OBJECT_TYPE,
@@ -338,7 +380,9 @@ impl Binder<'_> {
                 ),
             ));
         }
-        let order_by = if within.is_empty() {
+        let order_by = if within.is_empty() && call.distinct && call.order_by().is_empty() {
+            distinct_order(call.name, &arguments)
+        } else if within.is_empty() {
             self.sort_keys(call.order_by(), scope)?
         } else {
             let mut keys = Vec::new();
@@ -463,6 +507,7 @@ impl Binder<'_> {
                 ));
             }
             let (chosen, mut arguments) = self.choose_aggregate(call, arguments)?;
+            refuse_array_of_arrays(call.name, &arguments)?;
             let (sql_type, data_type) = self.aggregate_type(&chosen, &arguments)?;
             if arguments.is_empty() {
                 arguments.push(count_star_argument());
@@ -483,6 +528,15 @@ impl Binder<'_> {
             let sql_type = chosen
                 .result_type(&chosen.overload.returns)
                 .unwrap_or(SqlType::BigInt);
+            check_row_number(call.name, &cast)?;
+            // A default value shows its own digits, not those of the column.
+            if matches!(chosen.element, Some(SqlType::Numeric(_))) && cast.len() > 2 {
+                let default = cast.pop();
+                let offset = cast.pop();
+                cast.extend(default);
+                cast = unify_shown(cast)?;
+                cast.splice(1..1, offset);
+            }
             let data_type = match cast.first() {
                 Some(first) if sql_type == first.sql_type => first.data_type.clone(),
                 _ => data_type_of(&sql_type),
@@ -687,6 +741,7 @@ impl Binder<'_> {
     pub(super) fn order_key(&mut self, typed: Typed, expr: &ast::Expr) -> Result<Typed, Report> {
         match &typed.sql_type {
             SqlType::Interval => self.interval_key(typed),
+            SqlType::Jsonb => self.jsonb_key(typed),
             SqlType::Json => Err(self.at_expr(
                 Report::error(
                     codes::UNDEFINED_FUNCTION,
@@ -793,6 +848,50 @@ impl Call<'_> {
 }
 
 /// GROUPING: which of the grouped expressions a row's set leaves out.
+/// The order in which PostgreSQL hands the rows of `f(DISTINCT …)` over: it sorts to find
+/// duplicates. It also keeps DataFusion from finding them by grouping, which compares numbers
+/// with their display scale. `count` minds neither.
+fn distinct_order(name: &str, arguments: &[Typed]) -> Vec<Sort> {
+    if name == "count" {
+        return Vec::new();
+    }
+    let ascending = |typed: &Typed| Sort::new(typed.expr.clone(), true, false);
+    arguments
+        .iter()
+        .filter(|typed| !typed.is_literal())
+        .map(ascending)
+        .collect()
+}
+
+/// `array_agg` of arrays would have several dimensions.
+fn refuse_array_of_arrays(name: &str, arguments: &[Typed]) -> Result<(), Report> {
+    let of_arrays = arguments
+        .first()
+        .is_some_and(|typed| matches!(typed.sql_type, SqlType::Array(_)));
+    if name == "array_agg" && of_arrays {
+        return Err(Report::unsupported(
+            "arrays of several dimensions cannot be built here",
+        ));
+    }
+    Ok(())
+}
+
+/// The constant of `ntile(n)` and `nth_value(x, n)` is at least 1.
+fn check_row_number(name: &str, arguments: &[Typed]) -> Result<(), Report> {
+    let (code, number) = match name {
+        "ntile" => (codes::INVALID_ARGUMENT_FOR_NTILE, arguments.first()),
+        "nth_value" => (codes::INVALID_ARGUMENT_FOR_NTH_VALUE, arguments.get(1)),
+        _ => return Ok(()),
+    };
+    match number.map(|typed| &typed.expr) {
+        Some(Expr::Literal(ScalarValue::Int64(Some(..=0)), _)) => Err(Report::error(
+            code,
+            format!("argument of {name} must be greater than zero"),
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn grouping(arguments: Vec<Typed>) -> Result<Typed, Report> {
     if arguments.is_empty() || arguments.len() > 31 {
         return Err(Report::error(

@@ -1370,13 +1370,7 @@ pub(super) fn number(digits: &str, negative: bool) -> Result<Typed, Report> {
     if let Ok(value) = written.parse::<i64>() {
         return literal(&Value::BigInt(value), &SqlType::BigInt);
     }
-    let sql_type = SqlType::Numeric(None);
-    let value = text::parse(
-        &sql_type,
-        &written,
-        &tessera_types::FormatContext::default(),
-    )
-    .map_err(|error| error.report())?;
+    let (value, sql_type) = text::parse_number(&written).map_err(|error| error.report())?;
     literal(&value, &sql_type)
 }
 

@@ -22,6 +22,7 @@ mod locks;
 mod names;
 mod operators;
 mod outer;
+mod parameters;
 mod query;
 mod scope;
 mod select;
@@ -193,6 +194,8 @@ pub struct Binder<'a> {
     windows: Vec<HashMap<String, ast::WindowSpec>>,
     /// Functions that return sets may stand in the expression that is bound.
     sets_allowed: bool,
+    /// The statement calls `set_config`.
+    changes_settings: bool,
     views: usize,
     /// Leave untyped literals of the outermost SELECT list untyped.
     pub keep_unknown: bool,
@@ -219,6 +222,7 @@ impl<'a> Binder<'a> {
             qualifiers: AHashMap::new(),
             windows: Vec::new(),
             sets_allowed: false,
+            changes_settings: false,
             views: 0,
             keep_unknown: false,
         }

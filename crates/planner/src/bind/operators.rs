@@ -6,7 +6,7 @@ use datafusion::logical_expr::{Expr, Operator};
 use sqlparser::ast::{self, BinaryOperator};
 use tessera_types::{CastKind, Report, SqlType, Value, codes};
 
-use super::coerce::{cast_to, literal, unify_decimals};
+use super::coerce::{cast_to, literal, unify_decimals, unify_shown};
 use super::{Binder, Scope, Typed};
 use crate::functions::coercion::{Category, casts_implicitly, category, common_type, same_base};
 
@@ -99,6 +99,7 @@ impl Binder<'_> {
             (SqlType::Interval, SqlType::Interval) => {
                 (self.interval_key(left)?, self.interval_key(right)?)
             }
+            (SqlType::Jsonb, SqlType::Jsonb) => (self.jsonb_key(left)?, self.jsonb_key(right)?),
             _ => (left, right),
         };
         let mut both = unify_decimals(vec![left, right]);
@@ -131,6 +132,11 @@ impl Binder<'_> {
     /// Intervals compare by their length: a month is 30 days, a day 24 hours.
     pub(super) fn interval_key(&mut self, typed: Typed) -> Result<Typed, Report> {
         self.operator("interval_key", vec![typed])
+    }
+
+    /// `jsonb` compares by what it says, not by how its numbers are written.
+    pub(super) fn jsonb_key(&mut self, typed: Typed) -> Result<Typed, Report> {
+        self.operator("jsonb_key", vec![typed])
     }
 
     /// An operator of the registry.
@@ -231,7 +237,7 @@ impl Binder<'_> {
             .as_ref()
             .is_some_and(|e| matches!(e, SqlType::Numeric(_)))
         {
-            cast = unify_decimals(cast);
+            cast = unify_shown(cast)?;
         }
         let fields: Vec<_> = cast.iter().map(|typed| typed.field("")).collect();
         let field = crate::functions::result_field(
@@ -280,6 +286,9 @@ impl Binder<'_> {
         symbol: &str,
         pairs: Vec<(Typed, Typed)>,
     ) -> Result<Typed, Report> {
+        if symbol.eq_ignore_ascii_case("overlaps") {
+            return self.overlaps(pairs);
+        }
         let Some(op) = comparison(symbol) else {
             return Err(Report::unsupported(format!(
                 "rows cannot be compared by {symbol}"
@@ -324,6 +333,25 @@ impl Binder<'_> {
         }
         result
             .ok_or_else(|| Report::error(codes::SYNTAX_ERROR, "cannot compare rows of zero length"))
+    }
+
+    /// `(start, end) OVERLAPS (start, end)`, where an end may be a length.
+    fn overlaps(&mut self, pairs: Vec<(Typed, Typed)>) -> Result<Typed, Report> {
+        let [(start, other_start), (end, other_end)] = pairs.as_slice() else {
+            return Err(Report::error(
+                codes::SYNTAX_ERROR,
+                "wrong number of parameters on one side of OVERLAPS expression",
+            ));
+        };
+        let mut arguments = Vec::new();
+        for (start, end) in [(start, end), (other_start, other_end)] {
+            let end = match end.sql_type {
+                SqlType::Interval => self.operator("+", vec![start.clone(), end.clone()])?,
+                _ => end.clone(),
+            };
+            arguments.extend([start.clone(), end]);
+        }
+        self.call("overlaps", arguments)
     }
 
     /// Text in which `format` or a cast expects it, for keyword arguments.

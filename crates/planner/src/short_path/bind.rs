@@ -15,7 +15,7 @@ use super::call::bare_function;
 use super::coercion::{
     assignment_cast, castable, comparable, implicit_cast, is_ordered, same_type,
 };
-use super::literal::{bind_literal, cast_literal, negated_literal, string_of};
+use super::literal::{bind_literal, cast_literal, negated_literal, number_literal, string_of};
 use super::scalar::{
     Arithmetic, ArithmeticOp, Cast, Compare, CompareOp, Function, Like, NumberKind, Scalar,
 };
@@ -425,6 +425,12 @@ impl<'a> Binder<'a> {
             UnaryOperator::Not => Ok(boolean(Scalar::Not(Box::new(self.bind_boolean(expr)?)))),
             UnaryOperator::Plus | UnaryOperator::Minus => {
                 let expected = expected.filter(|ty| NumberKind::of(ty).is_some());
+                // The sign decides the type: 2147483648 is no integer, -2147483648 is one.
+                if let (UnaryOperator::Minus, Expr::Value(value)) = (op, expr)
+                    && let AstValue::Number(digits, false) = &value.value
+                {
+                    return number_literal(&format!("-{digits}"));
+                }
                 let typed = self.bind(expr, expected)?;
                 let Some(kind) = NumberKind::of(&typed.sql_type) else {
                     return Err(Unbound::Unsupported);

@@ -42,10 +42,7 @@ pub(super) fn number_literal(text: &str) -> Bound<Typed> {
     } else if let Ok(number) = text.parse::<i64>() {
         (Value::BigInt(number), SqlType::BigInt)
     } else {
-        let numeric = SqlType::Numeric(None);
-        let value = text::parse(&numeric, text, &FormatContext::default())
-            .map_err(|_| Unbound::Unsupported)?;
-        (value, numeric)
+        text::parse_number(text).map_err(|_| Unbound::Unsupported)?
     };
     Ok(Typed {
         scalar: Scalar::Literal(value),

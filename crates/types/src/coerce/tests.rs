@@ -129,7 +129,7 @@ fn casts_that_need_asking_are_refused_elsewhere() {
         "jsonb",
         "integer",
         Explicit,
-        "!22023 cannot cast jsonb array type to type integer",
+        "!22023 cannot cast jsonb array to type integer",
     );
     check("ab  ", "char(4)", "text", Implicit, "ab");
 }

@@ -98,17 +98,20 @@ impl Sum {
         let times = |factor: i64| whole.checked_mul(factor).ok_or(Fault::Overflow);
         let micros = |factor: i64| {
             // Rounded once, to whole microseconds; the fraction is below one unit.
-            i128::from(whole) * i128::from(factor) + (fraction * factor as f64).round() as i128
+            i128::from(whole) * i128::from(factor)
+                + (fraction * factor as f64).round_ties_even() as i128
         };
         match unit {
-            Unit::Microsecond => self.micros += i128::from(whole) + fraction.round() as i128,
+            Unit::Microsecond => {
+                self.micros += i128::from(whole) + fraction.round_ties_even() as i128
+            }
             Unit::Millisecond => self.micros += micros(1_000),
             Unit::Second => self.micros += micros(MICROS_PER_SECOND),
             Unit::Minute => self.micros += micros(MICROS_PER_MINUTE),
             Unit::Hour => self.micros += micros(MICROS_PER_HOUR),
             Unit::Day => {
                 self.add_days(whole)?;
-                self.micros += (fraction * MICROS_PER_DAY as f64).round() as i128;
+                self.micros += (fraction * MICROS_PER_DAY as f64).round_ties_even() as i128;
             }
             Unit::Week => {
                 self.add_days(times(7)?)?;
@@ -146,7 +149,7 @@ impl Sum {
     fn add_day_fraction(&mut self, days: f64) -> Result<(), Fault> {
         let whole = days.trunc();
         self.add_days(whole as i64)?;
-        self.micros += ((days - whole) * MICROS_PER_DAY as f64).round() as i128;
+        self.micros += ((days - whole) * MICROS_PER_DAY as f64).round_ties_even() as i128;
         Ok(())
     }
 

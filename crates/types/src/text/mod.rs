@@ -17,6 +17,7 @@ mod number;
 
 use crate::coerce;
 use crate::context::FormatContext;
+use crate::decimal::Decimal;
 use crate::error::ValueError;
 use crate::json;
 use crate::sql_type::SqlType;
@@ -77,7 +78,7 @@ pub fn parse(ty: &SqlType, text: &str, ctx: &FormatContext) -> Result<Value, Val
         | SqlType::Regnamespace
         | SqlType::Regrole => parse_reg(text, ty)?,
         SqlType::Array(element) => Value::Array(Box::new(array::parse(element, text, ctx)?)),
-        SqlType::Void => Value::Null,
+        SqlType::Void => Value::Text(text.into()),
         SqlType::Record => {
             return Err(ValueError::PseudoType {
                 type_name: ty.name(),
@@ -109,6 +110,10 @@ pub fn write(value: ValueRef<'_>, ty: &SqlType, ctx: &FormatContext, out: &mut V
         ValueRef::Uuid(v) => bytes::write_uuid(&v, out),
         // Numbers; `regproc` and its kin print 0 as a dash.
         ValueRef::Oid(0) if *ty != SqlType::Oid && ty.is_oid_like() => out.push(b'-'),
+        ValueRef::Oid(v) if *ty == SqlType::Regtype => match SqlType::from_oid(v, -1) {
+            Some(named) => out.extend_from_slice(named.name().as_bytes()),
+            None => number::write_integer(i64::from(v), out),
+        },
         ValueRef::Oid(v) => number::write_integer(i64::from(v), out),
         ValueRef::Array(v) => array::write(&v, ctx, out),
     }
@@ -159,6 +164,26 @@ pub(crate) fn parse_bool(text: &str) -> Result<bool, ValueError> {
         Ok(false)
     } else {
         Err(ValueError::text("boolean", text))
+    }
+}
+
+/// A number in a statement that is no integer: `numeric`, or `double precision` where it is too
+/// large or too small for the digits of our `numeric`.
+pub fn parse_number(text: &str) -> Result<(Value, SqlType), ValueError> {
+    let is_zero = |text: &str| {
+        let digits = text.split(['e', 'E']).next().unwrap_or_default();
+        !digits.bytes().any(|byte| (b'1'..=b'9').contains(&byte))
+    };
+    match text.parse::<Decimal>() {
+        Ok(number) if !number.is_zero() || is_zero(text) => {
+            Ok((Value::Numeric(number), SqlType::Numeric(None)))
+        }
+        outcome => match text.parse::<f64>() {
+            Ok(number) if number.is_finite() && text.contains(['e', 'E']) => {
+                Ok((Value::Double(number), SqlType::Double))
+            }
+            _ => outcome.map(|number| (Value::Numeric(number), SqlType::Numeric(None))),
+        },
     }
 }
 

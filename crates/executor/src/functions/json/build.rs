@@ -257,11 +257,8 @@ fn build_object(row: &Row<'_>, binary: bool) -> RowResult {
             return Err(if binary {
                 invalid(format!("argument {}: key must not be null", index + 1))
             } else {
-                Report::error(
-                    codes::NULL_VALUE_NOT_ALLOWED,
-                    format!("argument {} cannot be null", index + 1),
-                )
-                .with_hint("Object keys should be text.")
+                invalid(format!("argument {} cannot be null", index + 1))
+                    .with_hint("Object keys should be text.")
             });
         }
         if index > 0 {

@@ -13,28 +13,34 @@ pub(super) fn register(r: &mut FunctionRegistry) {
             to_char(row).map(Value::from)
         });
     }
-    function(r, "to_number", [Text, Text], Numeric(None), to_number);
+    function(
+        r,
+        "to_number",
+        [Text, Text],
+        Numeric(None),
+        super::number_in::to_number,
+    );
 }
 
 /// What a template says.
 #[derive(Default)]
-struct Template {
+pub(super) struct Template {
     fill: bool,
     /// Places before and after the point, in the order written
-    items: Vec<Item>,
-    digits_before: usize,
-    digits_after: usize,
+    pub(super) items: Vec<Item>,
+    pub(super) digits_before: usize,
+    pub(super) digits_after: usize,
     /// Where the first 0 stands among the places before the point
     first_zero: Option<usize>,
-    sign: Sign,
+    pub(super) sign: Sign,
     sign_first: bool,
     roman: Option<bool>,
     scientific: bool,
-    shift: usize,
+    pub(super) shift: usize,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Sign {
+pub(super) enum Sign {
     /// A minus right before the number
     #[default]
     Plain,
@@ -51,7 +57,7 @@ enum Sign {
 }
 
 #[derive(Clone, PartialEq, Eq)]
-enum Item {
+pub(super) enum Item {
     Digit,
     Zero,
     Point,
@@ -61,7 +67,7 @@ enum Item {
     Literal(String),
 }
 
-fn parse(template: &str) -> Result<Template, Report> {
+pub(super) fn parse(template: &str) -> Result<Template, Report> {
     let mut out = Template::default();
     let mut rest = template;
     let mut after = false;
@@ -153,10 +159,10 @@ fn to_char(row: &Row<'_>) -> Result<String, Report> {
         ValueRef::Double(v) if !v.is_finite() => return Ok(not_finite(*v, &template)),
         ValueRef::Real(v) if !v.is_finite() => return Ok(not_finite(f64::from(*v), &template)),
         ValueRef::Double(v) => {
-            Decimal::from_f64(*v).ok_or_else(tessera_planner::scalar::numeric_overflow)?
+            Decimal::from_f64(*v).ok_or_else(tessera_planner::decimals::numeric_overflow)?
         }
         ValueRef::Real(v) => {
-            Decimal::from_f32(*v).ok_or_else(tessera_planner::scalar::numeric_overflow)?
+            Decimal::from_f32(*v).ok_or_else(tessera_planner::decimals::numeric_overflow)?
         }
         ValueRef::Numeric(v) => *v,
         _ => Decimal::from(row.integer(0)),
@@ -189,7 +195,7 @@ fn to_char(row: &Row<'_>) -> Result<String, Report> {
         .unwrap_or_default();
         value
             .checked_mul(factor)
-            .ok_or_else(tessera_planner::scalar::numeric_overflow)?
+            .ok_or_else(tessera_planner::decimals::numeric_overflow)?
     } else {
         value
     };
@@ -390,49 +396,4 @@ fn roman(value: Decimal, upper: bool, fill: bool) -> String {
         "#".repeat(15)
     };
     if fill { text } else { format!("{text:>15}") }
-}
-
-/// Reads digits, point and sign by the template's places; everything else in the text is skipped.
-fn to_number(row: &Row<'_>) -> RowResult {
-    let template = parse(row.text(1))?;
-    let mut digits = String::new();
-    let mut negative = false;
-    let mut seen_point = false;
-    let (mut before, mut after) = (0, 0);
-    let wants_point = template.items.contains(&Item::Point);
-    for c in row.text(0).chars() {
-        match c {
-            '0'..='9' if !seen_point && before < template.digits_before => {
-                digits.push(c);
-                before += 1;
-            }
-            '0'..='9' if seen_point && after < template.digits_after => {
-                digits.push(c);
-                after += 1;
-            }
-            '.' if wants_point && !seen_point => {
-                seen_point = true;
-                digits.push('.');
-            }
-            '-' => negative = true,
-            '<' if template.sign == Sign::Brackets => negative = true,
-            _ => {}
-        }
-    }
-    if !digits.bytes().any(|byte| byte.is_ascii_digit()) {
-        return Err(Report::error(
-            codes::INVALID_TEXT_REPRESENTATION,
-            "invalid input syntax for type numeric: \" \"",
-        ));
-    }
-    let mut value: Decimal = digits.parse()?;
-    if template.shift > 0 {
-        let factor = Decimal::new(
-            10i128.pow(u32::try_from(template.shift.min(37)).unwrap_or(0)),
-            0,
-        )
-        .unwrap_or_default();
-        value = value.checked_div(factor)?;
-    }
-    Ok(Value::Numeric(if negative { -value } else { value }))
 }
