@@ -6,7 +6,7 @@ use tessera_planner::functions::{Argument, FunctionRegistry, Returns, Scalar};
 use tessera_types::SqlType::{Boolean, Double, Integer, Time, Timestamp, TimestampTz, Uuid, Void};
 use tessera_types::{Value, ValueRef};
 
-use super::kernel::{NOTHING, Row, RowResult, integer, lenient, per_row};
+use super::kernel::{NOTHING, Row, integer, lenient, per_row};
 
 /// Longest sleep of one call; longer ones are several of these.
 const SLEEP_STEP: std::time::Duration = std::time::Duration::from_millis(20);

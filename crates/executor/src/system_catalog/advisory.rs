@@ -14,6 +14,7 @@ use tessera_planner::functions::{FunctionRegistry, Scalar};
 use tessera_types::{Report, SqlType, TxnId, Value, codes};
 
 use super::functions::{Call, RowFunction, Strictness, add, int8_of, row_function};
+use super::rows::text;
 use crate::dml::target;
 
 /// The one-key functions' space; the two-key functions have another.
@@ -111,7 +112,7 @@ pub(super) fn register(registry: &mut FunctionRegistry) {
         |call, _| {
             let locks = call.executor.transactions().locks();
             call.statement.session.state.advisory.release_all(locks);
-            Ok(Value::Null)
+            Ok(text(""))
         },
     );
     add(registry, all.volatile());
@@ -131,10 +132,10 @@ fn resource_of(keys: &[Value]) -> Resource {
     }
 }
 
-/// NULL (void) where the function waits, else whether the lock was free.
+/// Nothing where the function waits, else whether the lock was free.
 fn granted(wait: Wait, grant: Grant) -> Value {
     match wait {
-        Wait::Block => Value::Null,
+        Wait::Block => text(""),
         _ => Value::Boolean(grant != Grant::Skipped),
     }
 }

@@ -211,7 +211,7 @@ pub(super) fn register(registry: &mut FunctionRegistry) {
                 let is_on = matches!(on, [Value::Boolean(true)]);
                 for_administrators(call)?;
                 call.executor.transactions().locks().set_profiling(is_on);
-                Ok(Value::Null)
+                Ok(text(""))
             },
         )
         .volatile(),
@@ -225,7 +225,7 @@ pub(super) fn register(registry: &mut FunctionRegistry) {
             |call, _| {
                 for_administrators(call)?;
                 call.executor.transactions().locks().reset_profile();
-                Ok(Value::Null)
+                Ok(text(""))
             },
         )
         .volatile(),
