@@ -192,6 +192,7 @@ impl<'a> Source<'a> {
             .tokenize_with_location_into_buf(&mut tokens)
             .map_err(|error| self.token_report(&error))?;
         tokens.retain(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF));
+        rewrite::free_names(&mut tokens);
         Ok(tokens)
     }
 

@@ -13,8 +13,6 @@ use crate::database::Database;
 
 /// A file that takes longer hangs.
 const FILE_WITHIN: Duration = Duration::from_secs(180);
-/// Files whose answers differ from PostgreSQL's today.
-const KNOWN_DIFFERENCES: &str = "known_differences.txt";
 /// One after another in one text: the names of settings that differ become labels for `skipif`.
 const SHORT_PATH_OFF: &str = "tessera.short_path=off";
 
@@ -45,20 +43,14 @@ pub(crate) async fn run(arguments: &SltArguments) -> Result<bool> {
     if files.is_empty() {
         bail!("no file matches");
     }
-    let known = known_differences(&root)?;
-    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    let (mut passed, mut failed) = (0, 0);
     for file in &files {
         let began = Instant::now();
         let name = shown(&root, file);
-        let is_known = known.contains(&name);
         match run_file(file, arguments).await {
             Ok(()) => {
                 passed += 1;
                 println!("ok      {name}  {:.2} s", began.elapsed().as_secs_f64());
-            }
-            Err(error) if is_known => {
-                skipped += 1;
-                println!("known   {name}\n{error:#}");
             }
             Err(error) => {
                 failed += 1;
@@ -66,21 +58,8 @@ pub(crate) async fn run(arguments: &SltArguments) -> Result<bool> {
             }
         }
     }
-    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    println!("{passed} passed, {failed} failed, 0 skipped");
     Ok(failed == 0)
-}
-
-/// The files on the list; what follows `#` in a line is the reason.
-fn known_differences(root: &Path) -> Result<Vec<String>> {
-    let list = root.join(KNOWN_DIFFERENCES);
-    let text = std::fs::read_to_string(&list).with_context(|| list.display().to_string())?;
-    let lines = text
-        .lines()
-        .map(|line| line.split('#').next().unwrap_or_default().trim());
-    Ok(lines
-        .filter(|line| !line.is_empty())
-        .map(str::to_owned)
-        .collect())
 }
 
 async fn run_file(file: &Path, arguments: &SltArguments) -> Result<()> {

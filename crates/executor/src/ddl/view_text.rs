@@ -86,6 +86,15 @@ fn sequence_argument(expr: &mut ast::Expr) -> Option<&mut String> {
     }
 }
 
+/// A name as PostgreSQL prints it: in quotes only where it needs them.
+fn quoted(name: &str) -> Ident {
+    if quote_name(name) == name {
+        Ident::new(name)
+    } else {
+        Ident::with_quote('"', name)
+    }
+}
+
 struct Qualifier<'a> {
     session: &'a SessionContext,
     /// Names that WITH clauses around here define.
@@ -131,7 +140,7 @@ impl VisitorMut for Qualifier<'_> {
         // What is not found is a system relation or a function; the binder has its say.
         if let Some(found) = found {
             let parts = [found.schema(), found.name()];
-            *relation = ObjectName::from(parts.map(|part| Ident::with_quote('"', part)).to_vec());
+            *relation = ObjectName::from(parts.map(quoted).to_vec());
             if !self.found.contains(&found.id()) {
                 self.found.push(found.id());
             }

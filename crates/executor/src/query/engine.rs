@@ -15,6 +15,7 @@ use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use tessera_planner::by_value::{self, CompareByValue};
@@ -27,6 +28,14 @@ use super::memory::{MemoryBudget, QueryMemory};
 use super::subqueries;
 use crate::context::{StatementContext, StatementExtension};
 use crate::executor::{Executor, ExecutorOptions};
+
+/// Rules over the physical plan of a subquery: what operators require, and limits.
+const SUBPLAN_RULES: [&str; 4] = [
+    "OutputRequirements",
+    "EnsureRequirements",
+    "LimitPushdown",
+    "SanityCheckPlan",
+];
 
 /// Rules, configuration and runtime that all queries share.
 pub(crate) struct QueryEngine {
@@ -84,9 +93,15 @@ impl QueryEngine {
 
     /// What plans within a running task: a subquery for one tuple of values.
     pub(super) fn state_of(&self, task: &TaskContext) -> SessionState {
+        // Such a plan runs many times over few rows: what makes large plans faster costs more
+        // than it gives.
+        let config = task.session_config().clone().with_target_partitions(1);
+        let rules = PhysicalOptimizer::new().rules.into_iter();
+        let rules = rules.filter(|rule| SUBPLAN_RULES.contains(&rule.name()));
         let mut state = SessionStateBuilder::new_from_existing(self.base.clone())
-            .with_config(task.session_config().clone())
+            .with_config(config)
             .with_runtime_env(task.runtime_env())
+            .with_physical_optimizer_rules(rules.collect())
             .build();
         state.mark_start_execution();
         state

@@ -186,6 +186,7 @@ fn register_definitions(registry: &mut FunctionRegistry) {
                 Ok(opt_text(super::text::constraint(
                     catalog,
                     oid_of(&arguments[0]),
+                    matches!(arguments.get(1), Some(Value::Boolean(true))),
                 )))
             },
         )

@@ -227,7 +227,7 @@ fn add_column(
         ("ordinal_position", int4(position)),
         (
             "column_default",
-            opt_text(column.and_then(|column| column.default.as_deref())),
+            opt_text(column.and_then(super::text::default)),
         ),
         (
             "is_nullable",

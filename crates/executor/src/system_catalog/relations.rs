@@ -304,7 +304,8 @@ fn pg_attrdef(_: &Executor, context: &StatementContext) -> Made {
     let mut rows = Rows::new("pg_catalog", "pg_attrdef")?;
     for table in context.session.catalog.tables() {
         for column in &table.columns {
-            let Some(sql) = column.generated.as_ref().or(column.default.as_ref()) else {
+            let generated = column.generated.clone();
+            let Some(sql) = generated.or_else(|| super::text::default(column)) else {
                 continue;
             };
             rows.add([

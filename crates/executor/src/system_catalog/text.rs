@@ -2,8 +2,11 @@
 
 use std::fmt::Write as _;
 
-use tessera_catalog::{CatalogState, CheckDef, IndexColumn, IndexDef, TableDef, quote_name};
-use tessera_types::RelationId;
+use datafusion::sql::sqlparser::ast;
+use tessera_catalog::{
+    CatalogState, CheckDef, ColumnDef, IndexColumn, IndexDef, TableDef, quote_name,
+};
+use tessera_types::{RelationId, SqlType};
 
 /// `pg_get_indexdef`: the whole CREATE INDEX.
 pub(super) fn index(table: &TableDef, index: &IndexDef) -> String {
@@ -66,12 +69,56 @@ pub(super) fn key_constraint(table: &TableDef, index: &IndexDef) -> String {
     sql
 }
 
-/// `pg_get_constraintdef` of a CHECK.
-pub(super) fn check_constraint(check: &CheckDef) -> String {
-    if is_in_parentheses(&check.sql) {
-        format!("CHECK ({})", check.sql)
+/// `pg_get_constraintdef` of a CHECK; `pretty` leaves out what PostgreSQL's parser needs not.
+pub(super) fn check_constraint(check: &CheckDef, pretty: bool) -> String {
+    match (pretty, is_in_parentheses(&check.sql)) {
+        (true, true) => format!("CHECK {}", check.sql),
+        (true, false) | (false, true) => format!("CHECK ({})", check.sql),
+        (false, false) => format!("CHECK (({}))", check.sql),
+    }
+}
+
+/// `pg_get_expr` of a column's default: a literal comes with its type, as it is stored.
+pub(super) fn default(column: &ColumnDef) -> Option<String> {
+    let sql = column.default.as_ref()?;
+    let Ok(parsed) = tessera_planner::parse_expression(sql) else {
+        return Some(sql.clone());
+    };
+    let stored = match parsed {
+        ast::Expr::Value(value) => match value.value {
+            ast::Value::SingleQuotedString(_) => {
+                let sql_type = match &column.sql_type {
+                    SqlType::Char(_) => "bpchar".to_owned(),
+                    other => other.base_name(),
+                };
+                format!("{sql}::{sql_type}")
+            }
+            ast::Value::Null => format!("{sql}::{}", column.sql_type.base_name()),
+            _ => sql.clone(),
+        },
+        ast::Expr::UnaryOp {
+            op: ast::UnaryOperator::Minus,
+            expr,
+        } => match expr.as_ref() {
+            ast::Expr::Value(value) => match &value.value {
+                ast::Value::Number(digits, _) => format!("'-{digits}'::{}", number_type(digits)),
+                _ => sql.clone(),
+            },
+            _ => sql.clone(),
+        },
+        _ => sql.clone(),
+    };
+    Some(stored)
+}
+
+/// The type of a number as written.
+fn number_type(digits: &str) -> &'static str {
+    if digits.parse::<i32>().is_ok() {
+        "integer"
+    } else if digits.parse::<i64>().is_ok() {
+        "bigint"
     } else {
-        format!("CHECK (({}))", check.sql)
+        "numeric"
     }
 }
 
@@ -94,7 +141,7 @@ fn is_in_parentheses(sql: &str) -> bool {
 }
 
 /// `pg_get_constraintdef` by oid.
-pub(super) fn constraint(catalog: &CatalogState, oid: u32) -> Option<String> {
+pub(super) fn constraint(catalog: &CatalogState, oid: u32, pretty: bool) -> Option<String> {
     for table in catalog.tables() {
         for index in &table.indexes {
             if index
@@ -105,7 +152,7 @@ pub(super) fn constraint(catalog: &CatalogState, oid: u32) -> Option<String> {
             }
         }
         if let Some(check) = table.checks.iter().find(|check| check.id.0 == oid) {
-            return Some(check_constraint(check));
+            return Some(check_constraint(check, pretty));
         }
     }
     None

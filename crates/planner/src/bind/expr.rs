@@ -376,6 +376,12 @@ impl Binder<'_> {
             // `generate_series(1, 3) AS n`: the function's name is its column.
             return Ok(relation.fields[0].typed.clone());
         }
+        let is_relation = |scope: &Scope| scope.relation(None, name).is_some();
+        if is_relation(scope) || self.outer.iter().any(|outer| is_relation(outer)) {
+            return Err(Report::unsupported(format!(
+                "the whole row of \"{name}\" as a value"
+            )));
+        }
         if matches!(name, "current_schema" | "current_catalog") {
             // Words of SQL that are called without parentheses.
             let function = name.replace("catalog", "database");

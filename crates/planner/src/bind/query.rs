@@ -497,6 +497,9 @@ impl Binder<'_> {
     /// A row count; NULL means no limit.
     fn row_count(&mut self, expr: &ast::Expr, clause: &str) -> Result<Option<Expr>, Report> {
         let typed = self.expr(expr, &Scope::default())?;
+        if !is_plain(&typed.expr) {
+            return Err(Report::unsupported(format!("a subquery in {clause}")));
+        }
         let typed = self.coerce(typed, &SqlType::BigInt, CastKind::Assignment)?;
         match &typed.expr {
             Expr::Literal(value, _) if value.is_null() => Ok(None),

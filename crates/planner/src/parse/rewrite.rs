@@ -2,9 +2,11 @@
 //!
 //! - `INSERT … OVERRIDING { SYSTEM | USER } VALUE`: the words are taken out and kept in the
 //!   statement's `settings`, which PostgreSQL's INSERT does not have.
+//! - Words that only other systems reserve, such as TOP, are names.
 //! - `COPY … (FREEZE on)`, `(HEADER off)`: the other spellings of a boolean.
 
 use sqlparser::ast::{Expr, Ident, Insert, SetExpr, Setting, Statement};
+use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 /// Key of the setting that carries OVERRIDING.
@@ -16,6 +18,34 @@ pub(super) struct Removed {
     pub(super) tokens: Vec<TokenWithSpan>,
     /// `system` or `user`.
     overriding: Option<&'static str>,
+}
+
+/// Words that `sqlparser` reserves for other systems and PostgreSQL does not know.
+const NAMES: [Keyword; 13] = [
+    Keyword::ANTI,
+    Keyword::ASOF,
+    Keyword::DISTRIBUTE,
+    Keyword::MATCH_CONDITION,
+    Keyword::MATCH_RECOGNIZE,
+    Keyword::MINUS,
+    Keyword::PIVOT,
+    Keyword::PREWHERE,
+    Keyword::QUALIFY,
+    Keyword::SEMI,
+    Keyword::SORT,
+    Keyword::TOP,
+    Keyword::UNPIVOT,
+];
+
+/// Makes such words names like any other.
+pub(super) fn free_names(tokens: &mut [TokenWithSpan]) {
+    for token in tokens {
+        if let Token::Word(word) = &mut token.token
+            && NAMES.contains(&word.keyword)
+        {
+            word.keyword = Keyword::NoKeyword;
+        }
+    }
 }
 
 /// The tokens of a statement in a form that `sqlparser` reads; `None` when nothing is to be done.
@@ -121,6 +151,17 @@ mod tests {
                 settings[0].value.to_string()
             });
             assert_eq!(found.as_deref(), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn words_of_other_systems_are_names() {
+        for sql in [
+            "SELECT top.a FROM (SELECT 1 AS a) top",
+            "SELECT 1 minus, 2 AS sort FROM t qualify",
+            "SELECT pivot FROM t WHERE semi = anti ORDER BY asof",
+        ] {
+            crate::parse(sql).expect(sql);
         }
     }
 

@@ -15,8 +15,6 @@ pub(super) struct Extraction<'p, 'a> {
     pass: &'p mut Pass<'a>,
     /// The input with the columns added so far.
     pub(super) input: LogicalPlan,
-    /// DataFusion makes joins of subqueries in this kind of node.
-    joins_here: bool,
     /// What was taken out already, with its guard and its column.
     known: Vec<(Expr, Option<Expr>, Expr)>,
 }
@@ -36,11 +34,10 @@ pub(crate) fn has_subquery(expr: &Expr) -> bool {
 }
 
 impl<'p, 'a> Extraction<'p, 'a> {
-    pub(super) fn new(pass: &'p mut Pass<'a>, input: LogicalPlan, joins_here: bool) -> Self {
+    pub(super) fn new(pass: &'p mut Pass<'a>, input: LogicalPlan) -> Self {
         Extraction {
             pass,
             input,
-            joins_here,
             known: Vec::new(),
         }
     }
@@ -154,7 +151,8 @@ impl<'p, 'a> Extraction<'p, 'a> {
             return Ok(replaced.clone());
         }
         let replaced = match joinable::value(self.pass, &expr, self.input.schema())? {
-            Some(kept) if self.joins_here || !joinable::is_join(&kept) => kept,
+            Some(kept) if !joinable::is_join(&kept) => kept,
+            // A column, so that it may stand in any kind of node and in a guard.
             Some(kept) => self.computed(kept)?,
             None => self.applied(expr.clone(), guard.clone())?,
         };

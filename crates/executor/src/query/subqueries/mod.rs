@@ -103,7 +103,7 @@ impl Pass<'_> {
                     return Ok(LogicalPlan::Projection(projection));
                 }
                 let input = Arc::unwrap_or_clone(projection.input);
-                let mut extraction = Extraction::new(self, input, true);
+                let mut extraction = Extraction::new(self, input);
                 let exprs = extraction.named(projection.expr)?;
                 LogicalPlanBuilder::from(extraction.input)
                     .project(exprs)?
@@ -116,7 +116,7 @@ impl Pass<'_> {
                 }
                 let kept = window.schema.clone();
                 let input = Arc::unwrap_or_clone(window.input);
-                let mut extraction = Extraction::new(self, input, false);
+                let mut extraction = Extraction::new(self, input);
                 let exprs = extraction.named(window.window_expr)?;
                 let window = Window::try_new(exprs, Arc::new(extraction.input))?;
                 restore(LogicalPlan::Window(window), &kept)
@@ -127,7 +127,7 @@ impl Pass<'_> {
                 }
                 let kept = sort.input.schema().clone();
                 let input = Arc::unwrap_or_clone(sort.input);
-                let mut extraction = Extraction::new(self, input, false);
+                let mut extraction = Extraction::new(self, input);
                 let mut keys = sort.expr;
                 for key in &mut keys {
                     let expr = std::mem::take(&mut key.expr);
@@ -198,7 +198,7 @@ impl Pass<'_> {
         if last.is_empty() {
             return Ok(input);
         }
-        let mut extraction = Extraction::new(self, input, true);
+        let mut extraction = Extraction::new(self, input);
         let mut conditions = Vec::with_capacity(last.len());
         for condition in last {
             conditions.push(extraction.expr(condition)?);
@@ -222,7 +222,7 @@ impl Pass<'_> {
             )));
         }
         let input = Arc::unwrap_or_clone(aggregate.input);
-        let mut extraction = Extraction::new(self, input, false);
+        let mut extraction = Extraction::new(self, input);
         let groups = extraction.named(aggregate.group_expr)?;
         let aggregates = extraction.named(aggregate.aggr_expr)?;
         Ok(LogicalPlan::Aggregate(Aggregate::try_new(
@@ -270,7 +270,7 @@ impl Pass<'_> {
                     continue;
                 }
             };
-            let mut extraction = Extraction::new(self, std::mem::take(side), false);
+            let mut extraction = Extraction::new(self, std::mem::take(side));
             conditions.push(extraction.subqueries_only(condition)?);
             *side = extraction.input;
         }
