@@ -4,7 +4,7 @@ use tessera_planner::functions::FunctionRegistry;
 use tessera_types::SqlType::{BigInt, Double, Integer, Numeric, Real, Text};
 use tessera_types::{Decimal, Report, Value, ValueRef, codes};
 
-use super::super::kernel::{Row, RowResult, function};
+use super::super::kernel::{Row, function};
 
 /// Adds them.
 pub(super) fn register(r: &mut FunctionRegistry) {
