@@ -411,6 +411,12 @@ pub(crate) static DEFINITIONS: &[Definition] = &[
     ),
     ignored("temp_buffers", KILOBYTES, "8192"),
     user(
+        "tessera.adaptive_lock_timeout",
+        Kind::Bool,
+        "on",
+        "While lock_timeout is 0, wait for a lock 64 times as long as locks are usually held, at least 5 and at most 120 seconds.",
+    ),
+    user(
         "tessera.join",
         Kind::Token,
         "",
@@ -424,12 +430,6 @@ pub(crate) static DEFINITIONS: &[Definition] = &[
         },
         "0",
         "Memory that one query may use; 0 for the server's limit.",
-    ),
-    user(
-        "tessera.adaptive_lock_timeout",
-        Kind::Bool,
-        "on",
-        "While lock_timeout is 0, wait for a lock 64 times as long as locks are usually held, at least 5 and at most 120 seconds.",
     ),
     user(
         "tessera.short_path",
