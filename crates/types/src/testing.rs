@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::datetime::{DATE_MAX, DATE_MIN, MICROS_PER_DAY, TIMESTAMP_MAX, TIMESTAMP_MIN};
-use crate::{ArrayValue, Decimal, Interval, SqlType, Value, json};
+use crate::{ArrayValue, DECIMAL_SCALE_MAX, Decimal, Interval, SqlType, Value, json};
 
 /// Any type whose values can be stored, arrays included.
 pub fn any_type() -> impl Strategy<Value = SqlType> {
@@ -151,7 +151,7 @@ fn any_decimal(modifier: Option<(u8, u8)>) -> BoxedStrategy<Decimal> {
             let limit = 10i128.pow(38);
             (
                 prop_oneof![-1000i128..1000, 1 - limit..limit],
-                prop_oneof![0u8..4, 0u8..=38],
+                prop_oneof![0u8..4, 0u8..=DECIMAL_SCALE_MAX],
             )
                 .prop_map(|(unscaled, scale)| Decimal { unscaled, scale })
                 .boxed()

@@ -256,7 +256,7 @@ async fn windows() {
     .await;
     db.fails(
         "SELECT row_number()",
-        "42P20",
+        "42809",
         "window function row_number requires an OVER clause",
     )
     .await;
