@@ -5,4 +5,5 @@
 mod cancel;
 mod clients;
 mod durable;
+mod retry;
 mod script;
