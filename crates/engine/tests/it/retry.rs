@@ -89,7 +89,10 @@ async fn in_a_block_the_loser_is_told_who_won_and_where() {
     assert_eq!(n, "1");
     let detail = report.detail.clone().unwrap();
     assert!(detail.contains("row (id)=(1) of table \"t\""), "{detail}");
-    assert!(detail.contains("UPDATE t SET n = n + ? WHERE id = ?"), "{detail}");
+    assert!(
+        detail.contains("UPDATE t SET n = n + ? WHERE id = ?"),
+        "{detail}"
+    );
     let facts = report.facts.clone().unwrap();
     for part in [
         "\"kind\":\"serialization_failure\"",
