@@ -365,6 +365,7 @@ mod tests {
             "SELECT 1 FROM a LIMIT 1 FOR UPDATE SKIP LOCKED",
             "SELECT 1 FROM a FOR UPDATE SKIP LOCKED LIMIT 1",
             "SELECT 1 FROM a FOR UPDATE SKIP LOCKED OFFSET 1",
+            "SELECT 1 FROM a FOR UPDATE SKIP LOCKED FETCH FIRST 1 ROWS ONLY",
         ] {
             let expected = [clause(LockStrength::Update, None, LockWait::SkipLocked)];
             assert_eq!(locks_of(sql), expected, "{sql}");
