@@ -198,7 +198,7 @@ fn largest(dir: &Path) -> PathBuf {
 const ROWS: &str = "INSERT INTO kept SELECT n, 'row ' || n || repeat('x', 50) FROM generate_series(1, 20000) AS g(n)";
 
 #[test]
-fn a_flipped_byte_in_the_base_is_an_error_of_its_readers_only() {
+fn a_flipped_byte_in_the_base_leads_to_safe_mode_when_it_is_met() {
     let (_folder, data_dir) = folder();
     let server = TestServer::start(&data_dir);
     server.query("CREATE TABLE kept (id int PRIMARY KEY, what text)");
@@ -208,8 +208,9 @@ fn a_flipped_byte_in_the_base_is_an_error_of_its_readers_only() {
     server.stop(&[]);
     let damaged = Damaged::at(largest(&data_dir.join("store/base")), |length| length / 2);
     let found = check(&data_dir);
-    assert!(found.contains("store/base"), "{found}");
+    assert!(found.contains(damaged.path.to_str().unwrap()), "{found}");
     let server = TestServer::start(&data_dir);
+    assert_eq!(server.get("/health/ready").0, 200, "nobody has met it yet");
     assert_eq!(server.sqlstate("SELECT count(*) FROM kept"), "XX001");
     let (_, _, err) = server.sql("SELECT count(*) FROM kept");
     assert!(
@@ -221,7 +222,9 @@ fn a_flipped_byte_in_the_base_is_an_error_of_its_readers_only() {
         "row 1"
     );
     assert_eq!(server.query("SELECT count(*) FROM other"), "1");
-    server.stop(&[]);
+    assert_eq!(server.sqlstate("INSERT INTO other VALUES (2)"), "25006");
+    assert_eq!(server.get("/health/ready").0, 503);
+    server.stop(&["a read met damage"]);
     damaged.restore();
     is_whole(&data_dir, 20_000);
 }
@@ -270,7 +273,12 @@ fn a_flipped_byte_in_a_block_of_a_run_is_never_read_as_data() {
     let server = TestServer::start(&data_dir);
     assert_eq!(server.sqlstate("SELECT count(*) FROM kept"), "XX001");
     assert_eq!(server.query("SELECT what FROM kept WHERE id = 0"), "first");
-    server.stop(&["checkpoint failed", "did not close cleanly"]);
+    assert_eq!(server.sqlstate("DELETE FROM kept WHERE id = 0"), "25006");
+    server.stop(&[
+        "a read met damage",
+        "checkpoint failed",
+        "did not close cleanly",
+    ]);
     damaged.restore();
     is_whole(&data_dir, 20_001);
 }

@@ -187,7 +187,7 @@ pub(crate) fn checkpoint(core: &Arc<Core>) -> Result<(), StoreError> {
     core.check_not_safe_mode()?;
     let started = core.env.clock.monotonic();
     core.pressure.begin();
-    let outcome = advance(core);
+    let outcome = core.watch(advance(core));
     relieve(core);
     if let Err(StoreError::ReadOnly { reason }) = &outcome {
         // The base has stopped, or the log has.

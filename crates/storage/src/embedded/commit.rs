@@ -37,7 +37,7 @@ pub(crate) async fn commit(
     };
     let ticket = match admitted
         .await
-        .and_then(|()| submit(&core, batch, before_publish))
+        .and_then(|()| core.watch(submit(&core, batch, before_publish)))
     {
         Ok(ticket) => ticket,
         Err(error) => {

@@ -185,6 +185,27 @@ impl Core {
     }
 }
 
+impl Core {
+    /// Takes no more writes once a read has met damage: what would be written could rest on it.
+    /// Returns what it was given.
+    pub(crate) fn watch<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error @ StoreError::Corruption { .. }) = &result {
+            self.enter_safe_mode(error);
+        }
+        result
+    }
+
+    #[cold]
+    fn enter_safe_mode(&self, error: &StoreError) {
+        let mut read_only = self.read_only.write();
+        if read_only.is_none() {
+            let reason = damaged(error);
+            tracing::error!(%reason, "a read met damage; the store is read-only");
+            *read_only = Some(reason);
+        }
+    }
+}
+
 /// Outcomes by transaction, the newest `UNKNOWN_TXNS_MAX` of them.
 #[derive(Default)]
 pub(crate) struct Outcomes {
@@ -212,6 +233,15 @@ impl Outcomes {
             .cloned()
             .unwrap_or(CommitOutcome::Unknown(txn))
     }
+}
+
+fn damaged(error: &StoreError) -> Arc<str> {
+    format!(
+        "safe mode: {error}; what is not damaged can be read. Keep a copy of the data directory, \
+         run `tessera check` on it, and restore the last backup or copy the data into a new \
+         directory"
+    )
+    .into()
 }
 
 fn stopped(reason: &str) -> Arc<str> {

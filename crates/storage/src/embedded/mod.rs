@@ -170,7 +170,8 @@ impl Store for EmbeddedStore {
         key: &[u8],
         since: Version,
     ) -> Deferred<'_, Result<Option<Version>, StoreError>> {
-        Deferred::Ready(conditions::changed_since(&self.core, space, key, since))
+        let changed = conditions::changed_since(&self.core, space, key, since);
+        Deferred::Ready(self.core.watch(changed))
     }
 
     fn range_changed_since(
@@ -180,7 +181,7 @@ impl Store for EmbeddedStore {
         since: Version,
     ) -> Deferred<'_, Result<bool, StoreError>> {
         let changed = conditions::range_changed_since(&self.core, space, range, since);
-        Deferred::Ready(changed)
+        Deferred::Ready(self.core.watch(changed))
     }
 
     fn begin_run(&self) -> Result<Box<dyn RunWriter>, StoreError> {

@@ -44,7 +44,7 @@ impl EmbeddedSnapshot {
     }
 
     pub(crate) fn read(&self, space: KeySpace, key: &[u8]) -> Result<Option<Val>, StoreError> {
-        let value = self.read_unchecked(space, key)?;
+        let value = self.core.watch(self.read_unchecked(space, key))?;
         // Asked last: what was given up before this point may be missing in what was read.
         self.check_alive()?;
         Ok(value)
@@ -269,7 +269,8 @@ impl EmbeddedScan {
 
 impl Scan for EmbeddedScan {
     fn next_batch(&mut self) -> Deferred<'_, Result<Option<Vec<Row>>, StoreError>> {
-        Deferred::Ready(self.batch())
+        let batch = self.batch();
+        Deferred::Ready(self.snapshot.core.watch(batch))
     }
 }
 

@@ -63,9 +63,15 @@ fn verify_base(
         for row in view.rows(space, &KeyRange::all(), false) {
             match row {
                 Ok(_) => report.rows[space.index()] += 1,
+                // Behind damage the order of rows is not known any more.
                 Err(error) => {
-                    report.add(&error, &dir);
-                    // Behind damage the order of rows is not known any more.
+                    let files = base.damaged_files(space);
+                    if files.is_empty() {
+                        report.add(&error, &dir);
+                    }
+                    for error in &files {
+                        report.add(error, &dir);
+                    }
                     break;
                 }
             }

@@ -171,6 +171,17 @@ impl Base for LsmBase {
         self.spaces.iter().map(Keyspace::disk_space).sum()
     }
 
+    fn damaged_files(&self, space: KeySpace) -> Vec<StoreError> {
+        let version = self.spaces[space.index()].tree.current_version();
+        version
+            .iter_tables()
+            .filter_map(|table| {
+                let error = table.iter().find_map(Result::err)?;
+                Some(store_error("read", &table.path, error.into()))
+            })
+            .collect()
+    }
+
     fn health(&self) -> Result<(), StoreError> {
         let alive = self.db.persist(PersistMode::Buffer);
         alive.map_err(|error| store_error("use the base in", &self.dir, error))

@@ -58,6 +58,9 @@ pub(crate) trait Base: Send + Sync {
     /// Bytes on disk.
     fn bytes(&self) -> u64;
 
+    /// Reads every file of a space by itself; the errors name the files that are damaged.
+    fn damaged_files(&self, space: KeySpace) -> Vec<StoreError>;
+
     /// An error if the base has stopped working and only a restart helps.
     fn health(&self) -> Result<(), StoreError>;
 }
