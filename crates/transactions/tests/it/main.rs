@@ -4,7 +4,7 @@
 
 mod anomalies;
 mod commit;
-mod history;
+mod list_append;
 mod model;
 mod serializable;
 mod world;

@@ -4,15 +4,18 @@
 //! # Map
 //! - `process`: the server process: start, kill, stop.
 //! - `workload`: random transactions over several tables, by many clients at once.
+//! - `lists`: list-append transactions at every isolation level, and the check of their history.
 //! - `model`: what must be there, may be there, must not be there; the comparison.
 //!
 //! # Invariants
 //! 1. The expected state lives in this process, never in the server's folder.
 //! 2. An acknowledged transaction is there as a whole; an unanswered one as a whole or not at all;
 //!    a refused one not at all.
+//! 3. No history shows an anomaly that its isolation level forbids.
 
 #![expect(clippy::print_stdout, reason = "a command-line tool prints")]
 
+mod lists;
 mod model;
 mod process;
 mod workload;
@@ -24,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use lists::Lists;
 use model::Model;
 use process::Process;
 use rand::rngs::StdRng;
@@ -75,26 +79,31 @@ async fn main() -> ExitCode {
 async fn run(arguments: &Arguments, seed: u64, passed: &mut u32) -> Result<()> {
     let mut random = StdRng::seed_from_u64(seed);
     let model = Arc::new(Model::default());
+    let lists = Arc::new(Lists::default());
     let mut process = Process::start(arguments, &mut random).await?;
     workload::create(&process)
         .await
         .context("creating the tables")?;
+    lists::create(&process).await?;
     for round in 1..=arguments.kills {
         let load = Duration::from_millis(random.random_range(LOAD_MS));
         let clients = workload::start(&process, &model, random.next_u64());
+        let list_clients = lists::start(&process, &lists, random.next_u64());
         process.alive_for(load).await?;
         process.kill().await?;
         clients.finish().await?;
+        list_clients.finish().await?;
         let began = Instant::now();
         process = Process::start(arguments, &mut random)
             .await
             .context("starting again")?;
         let opened = began.elapsed();
         let seen = model.compare(&process).await?;
+        let in_histories = lists.compare(&process).await?;
         *passed += 1;
         println!(
             "kill {round:>3} after {:>4} ms: {} transactions, {} unanswered of which {} are there; \
-             open in {:.2} s",
+             {in_histories} in histories; open in {:.2} s",
             load.as_millis(),
             seen.acknowledged,
             seen.unanswered,

@@ -35,7 +35,7 @@ pub(crate) async fn create(process: &Process) -> Result<()> {
 }
 
 /// Clients at work.
-pub(crate) struct Clients(JoinSet<()>);
+pub(crate) struct Clients(pub(crate) JoinSet<()>);
 
 /// Starts the clients; each takes its decisions from the seed.
 pub(crate) fn start(process: &Process, model: &Arc<Model>, seed: u64) -> Clients {
@@ -201,7 +201,7 @@ async fn table_of_its_own(client: &mut Client, model: &Model, number: u64) {
 }
 
 /// What a client knows about its transaction.
-fn answer_to(outcome: Result<(), Error>) -> Answer {
+pub(crate) fn answer_to(outcome: Result<(), Error>) -> Answer {
     match outcome {
         Ok(()) => Answer::Acknowledged,
         Err(error) => match error.code() {

@@ -11,17 +11,24 @@
 //!   end, all appends that nobody saw come next, in no known order. A read of every key at once
 //!   sees the absent ones as empty lists, so an insert that it lacks is a dependency as well.
 //!
-//! Nothing here knows the crate under test.
+//! # Map
+//! - [`check`] over [`Txn`]s gives [`Finding`]s; [`Level::forbids`] says which of them count.
+//!
+//! # Not here
+//! Workloads, and everything that is under test.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
-pub(crate) type Key = u32;
-pub(crate) type Element = u64;
+/// Names a list.
+pub type Key = u32;
+/// What is appended; each once in a whole history.
+pub type Element = u64;
 
 /// What a transaction did, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Step {
+pub enum Step {
+    /// To a list that need not be there yet.
     Append(Key, Element),
     /// A list as it was read, own appends before included. Nothing was there: empty.
     Read(Key, Vec<Element>),
@@ -29,23 +36,29 @@ pub(crate) enum Step {
     ReadAll(BTreeMap<Key, Vec<Element>>),
 }
 
+/// How a transaction ended, as far as its client knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub enum Outcome {
+    /// Acknowledged.
     Committed,
+    /// Rolled back, for sure.
     Aborted,
     /// Nobody knows: counts as committed if somebody saw it.
     Unknown,
 }
 
+/// One transaction of a history.
 #[derive(Debug, Clone)]
-pub(crate) struct Txn {
-    pub(crate) steps: Vec<Step>,
-    pub(crate) outcome: Outcome,
+pub struct Txn {
+    /// What it did, in order.
+    pub steps: Vec<Step>,
+    /// How it ended.
+    pub outcome: Outcome,
 }
 
 /// Anomalies, from weak to strong levels that forbid them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Anomaly {
+pub enum Anomaly {
     /// Two reads of a list where neither is the beginning of the other, or an append twice: no
     /// order of appends explains it.
     Incompatible,
@@ -69,11 +82,39 @@ pub(crate) enum Anomaly {
     G2,
 }
 
+/// An isolation level, by what it forbids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// PL-2 of Adya.
+    ReadCommitted,
+    /// Snapshot isolation.
+    Snapshot,
+    /// PL-3.
+    Serializable,
+}
+
+impl Level {
+    /// All, weakest first.
+    pub const ALL: [Level; 3] = [Level::ReadCommitted, Level::Snapshot, Level::Serializable];
+
+    /// Whether no history of transactions of this level may show it.
+    pub fn forbids(self, anomaly: Anomaly) -> bool {
+        use Anomaly::{G0, G1a, G1b, G1c, G2, G2Item, GSingle, Incompatible, Internal, LostUpdate};
+        match anomaly {
+            Incompatible | Internal | G0 | G1a | G1b | G1c => true,
+            LostUpdate | GSingle => self != Level::ReadCommitted,
+            G2Item | G2 => self == Level::Serializable,
+        }
+    }
+}
+
 /// What was found, and the transactions it concerns.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Finding {
-    pub(crate) anomaly: Anomaly,
-    pub(crate) detail: String,
+pub struct Finding {
+    /// What kind.
+    pub anomaly: Anomaly,
+    /// Which transactions, and what they saw.
+    pub detail: String,
 }
 
 impl fmt::Display for Finding {
@@ -95,7 +136,7 @@ enum Why {
 type Edges = Vec<BTreeSet<(usize, Why)>>;
 
 /// Every kind of anomaly in the history, each with one example.
-pub(crate) fn check(history: &[Txn]) -> Vec<Finding> {
+pub fn check(history: &[Txn]) -> Vec<Finding> {
     let mut checker = Checker::new(history);
     checker.check_reads();
     checker.find_orders();
@@ -514,5 +555,5 @@ fn show(from: usize, path: &[usize]) -> String {
     format!("T{from} -> {}", way.join(" -> "))
 }
 
+#[cfg(test)]
 mod examples;
-mod workload;

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tessera_histories::{Element, Key, Level, Outcome, Step, Txn, check};
 use tessera_locks::{LockOptions, Mode, Wait};
 use tessera_storage::{KeySpace, ScanOptions};
 use tessera_transactions::{
     Isolation, Transaction, TransactionError, TransactionOptions, Transactions,
 };
 
-use super::{Anomaly, Element, Key, Outcome, Step, Txn, check};
 use crate::world::{RELATION, scan, worlds};
 
 const TASKS: u64 = 16;
@@ -166,32 +166,11 @@ impl Workload {
     }
 }
 
-fn forbidden(level: Isolation) -> &'static [Anomaly] {
-    use Anomaly::{G0, G1a, G1b, G1c, G2, G2Item, GSingle, Incompatible, Internal, LostUpdate};
+fn by_what_it_forbids(level: Isolation) -> Level {
     match level {
-        Isolation::ReadCommitted => &[Incompatible, Internal, G0, G1a, G1b, G1c],
-        Isolation::RepeatableRead => &[
-            Incompatible,
-            Internal,
-            G0,
-            G1a,
-            G1b,
-            G1c,
-            LostUpdate,
-            GSingle,
-        ],
-        Isolation::Serializable => &[
-            Incompatible,
-            Internal,
-            G0,
-            G1a,
-            G1b,
-            G1c,
-            LostUpdate,
-            GSingle,
-            G2Item,
-            G2,
-        ],
+        Isolation::ReadCommitted => Level::ReadCommitted,
+        Isolation::RepeatableRead => Level::Snapshot,
+        Isolation::Serializable => Level::Serializable,
     }
 }
 
@@ -231,8 +210,10 @@ async fn no_forbidden_anomaly(level: Isolation) {
         for finding in &found {
             println!("found {finding}");
         }
-        let is_forbidden = |anomaly| forbidden(level).contains(anomaly);
-        let bad = found.iter().find(|finding| is_forbidden(&finding.anomaly));
+        let level_of_checker = by_what_it_forbids(level);
+        let bad = found
+            .iter()
+            .find(|finding| level_of_checker.forbids(finding.anomaly));
         if let Some(bad) = bad {
             for (at, txn) in history.iter().enumerate() {
                 println!("T{at}: {:?} {:?}", txn.outcome, txn.steps);
