@@ -8,7 +8,7 @@ use std::time::Duration;
 use tessera_types::TxnId;
 
 use crate::history::{DeadlockRecord, History, WaitRecord};
-use crate::measure;
+use crate::measure::{self, LocksHeld};
 use crate::mode::Mode;
 use crate::owner::{Mark, Owner, OwnerInfo};
 use crate::pace::Pace;
@@ -291,8 +291,20 @@ impl LockManager {
 
     /// Brings the metrics up to date that are not counted at the event. Call before reading them.
     pub fn collect_metrics(&self) {
-        self.registry
-            .for_each(|owner| owner.held.lock().count_granted());
+        let mut locks = LocksHeld::default();
+        self.registry.for_each(|owner| {
+            let mut held = owner.held.lock();
+            held.count_granted();
+            for (resource, mode) in held.fast() {
+                locks.add(resource, mode);
+            }
+        });
+        self.table.for_each(|resource, holders, _| {
+            for holder in holders {
+                locks.add(resource, holder.mode);
+            }
+        });
+        locks.show();
         measure::granted_at_once(&self.registry.take_granted());
         let oldest = self
             .waits()

@@ -10,6 +10,15 @@ use crate::mode::{MODE_COUNT, Mode};
 use crate::resource::Resource;
 use crate::victim::VictimPolicy;
 
+/// In the order of their numbers.
+const RESOURCE_CLASSES: [ResourceClass; 5] = [
+    ResourceClass::Database,
+    ResourceClass::Relation,
+    ResourceClass::Range,
+    ResourceClass::Row,
+    ResourceClass::Advisory,
+];
+
 /// So many requests, by mode, were granted without waiting.
 pub(crate) fn granted_at_once(granted: &[u64; MODE_COUNT]) {
     for (mode, count) in Mode::ALL.into_iter().zip(granted) {
@@ -74,6 +83,24 @@ pub(crate) fn deadlock(resource: Resource, policy: VictimPolicy) {
         VictimPolicy::Age => Victim::Age,
     };
     metrics.deadlock_victims.with(policy).increment();
+}
+
+/// Locks that are held, by class of the resource and mode.
+#[derive(Default)]
+pub(crate) struct LocksHeld([[i64; MODE_COUNT]; RESOURCE_CLASSES.len()]);
+
+impl LocksHeld {
+    pub(crate) fn add(&mut self, resource: Resource, mode: Mode) {
+        self.0[class(resource) as usize][mode as usize] += 1;
+    }
+
+    pub(crate) fn show(&self) {
+        for (class, counts) in RESOURCE_CLASSES.into_iter().zip(self.0) {
+            for (mode, count) in Mode::ALL.into_iter().zip(counts) {
+                metrics().lock_held.with((label(mode), class)).set(count);
+            }
+        }
+    }
 }
 
 /// What is measured when the metrics are read.

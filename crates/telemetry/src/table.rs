@@ -257,6 +257,7 @@ metrics! {
     lock_escalations: Counter, Counter, Count, "tessera_lock_escalations_total", "Times that many row locks became one relation lock.";
     lock_timeouts: Counter, Counter, Count, "tessera_lock_timeouts_total", "Requests that gave up waiting.";
     lock_relation_wait: ByRelation, Counter, Seconds, "tessera_lock_relation_wait_seconds_total", "Time that requests waited for locks, by number of the relation.";
+    lock_held: Family<Gauge, (LockMode, ResourceClass)>, Gauge, Count, "tessera_lock_held", "Locks granted and not released.";
     lock_wait_chain_length: Gauge, Gauge, Count, "tessera_lock_wait_chain_length", "Transactions in the longest chain of which each waits for the next one.";
     lock_wait_oldest: FloatGauge, Gauge, Seconds, "tessera_lock_wait_oldest_seconds", "How long the longest present wait for a lock has lasted.";
     lock_table_entries: Gauge, Gauge, Count, "tessera_lock_table_entries", "Resources in the lock table; intention locks of the fast path are not in it.";

@@ -179,8 +179,8 @@ async fn the_timeout_follows_holds_that_others_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn grants_of_the_fast_path_reach_the_metrics() {
-    use tessera_telemetry::labels::{LockMode, LockPath, LockResult};
+async fn grants_and_locks_held_reach_the_metrics() {
+    use tessera_telemetry::labels::{LockMode, LockPath, LockResult, ResourceClass};
     let locks = Arc::new(LockManager::default());
     let labels = (LockMode::Exclusive, LockPath::Fast, LockResult::Granted);
     let counter = tessera_telemetry::metrics().lock_acquisitions.with(labels);
@@ -190,7 +190,19 @@ async fn grants_of_the_fast_path_reach_the_metrics() {
         lock(&locks, &owner).await;
         locks.release_all(&owner);
     }
-    locks.collect_metrics();
+    lock(&locks, &owner).await;
+    let held = |mode, class| {
+        locks.collect_metrics();
+        let gauge = tessera_telemetry::metrics().lock_held.with((mode, class));
+        gauge.value()
+    };
+    assert_eq!(held(LockMode::Exclusive, ResourceClass::Row), 1);
     // Other tests of this process count, too.
     assert!(counter.value() >= before + 10);
+    let intention = LockMode::IntentExclusive;
+    assert_eq!(held(intention, ResourceClass::Relation), 1);
+    assert_eq!(held(intention, ResourceClass::Database), 1);
+    locks.release_all(&owner);
+    assert_eq!(held(LockMode::Exclusive, ResourceClass::Row), 0);
+    assert_eq!(held(intention, ResourceClass::Relation), 0);
 }
