@@ -11,6 +11,7 @@
 mod chains;
 mod control;
 mod locks;
+mod long_names;
 mod mask;
 pub(crate) mod rewrite;
 
@@ -25,6 +26,7 @@ use tessera_types::{Report, SqlType, codes};
 
 use crate::statement::{Parsed, Statement};
 
+pub(crate) use locks::of_all;
 pub use locks::{LockStrength, LockWait, RowLockClause, row_lock};
 pub use mask::{MASKED_CHARS_MAX, mask_literals};
 
@@ -78,16 +80,19 @@ pub fn parse_type_name(sql: &str) -> Result<SqlType, Report> {
 /// Reads one statement out of its tokens.
 fn parse_one(source: &Source<'_>, tokens: &[TokenWithSpan]) -> Result<Parsed, Report> {
     source.check_nesting(tokens)?;
+    let (text, offset) = source.text_of(tokens);
+    let (short, notices) = long_names::cut(tokens);
+    let tokens = short.as_deref().unwrap_or(tokens);
     let statement = match control::parse(source, tokens)? {
         Some(statement) => statement,
         None => parse_sql(source, tokens)?,
     };
-    let (text, offset) = source.text_of(tokens);
     Ok(Parsed {
         statement,
         text,
         offset,
         lines: source.line_starts(),
+        notices,
     })
 }
 
@@ -193,6 +198,7 @@ impl<'a> Source<'a> {
             .map_err(|error| self.token_report(&error))?;
         tokens.retain(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF));
         rewrite::free_names(&mut tokens);
+        rewrite::open_fetch(&mut tokens);
         Ok(tokens)
     }
 

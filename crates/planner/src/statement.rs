@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use sqlparser::ast;
-use tessera_types::{RelationId, SqlType};
+use tessera_types::{RelationId, Report, SqlType};
 
 /// One statement of a text.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct Parsed {
     pub offset: u32,
     /// Characters before each line of the whole text, to which positions in errors refer.
     pub lines: Arc<[u32]>,
+    /// What the client should hear although nothing is wrong.
+    pub notices: Vec<Report>,
 }
 
 /// A statement by kind.
@@ -338,6 +340,13 @@ impl Statement {
 fn verb_of(statement: &ast::Statement) -> &'static str {
     use ast::Statement as S;
     match statement {
+        S::Query(query) => match query.body.as_ref() {
+            ast::SetExpr::Insert(inner)
+            | ast::SetExpr::Update(inner)
+            | ast::SetExpr::Delete(inner)
+            | ast::SetExpr::Merge(inner) => verb_of(inner),
+            _ => "SELECT",
+        },
         S::Insert(_) => "INSERT",
         S::Update(_) => "UPDATE",
         S::Delete(_) => "DELETE",

@@ -383,7 +383,12 @@ impl Binder<'_> {
         let order_by = if within.is_empty() && call.distinct && call.order_by().is_empty() {
             distinct_order(call.name, &arguments)
         } else if within.is_empty() {
-            self.sort_keys(call.order_by(), scope)?
+            let keys = self.sort_keys(call.order_by(), scope)?;
+            if keys.is_empty() && keeps_order(call.name) {
+                scope.order.clone()
+            } else {
+                keys
+            }
         } else {
             let mut keys = Vec::new();
             for (item, typed) in within
@@ -847,7 +852,20 @@ impl Call<'_> {
     }
 }
 
-/// GROUPING: which of the grouped expressions a row's set leaves out.
+/// Whether an aggregate shows the order of its input. Without ORDER BY it keeps the one of an
+/// ordered subquery, <https://www.postgresql.org/docs/15/functions-aggregate.html>.
+fn keeps_order(name: &str) -> bool {
+    matches!(
+        name,
+        "array_agg"
+            | "string_agg"
+            | "json_agg"
+            | "jsonb_agg"
+            | "json_object_agg"
+            | "jsonb_object_agg"
+    )
+}
+
 /// The order in which PostgreSQL hands the rows of `f(DISTINCT …)` over: it sorts to find
 /// duplicates. It also keeps DataFusion from finding them by grouping, which compares numbers
 /// with their display scale. `count` minds neither.
@@ -892,6 +910,7 @@ fn check_row_number(name: &str, arguments: &[Typed]) -> Result<(), Report> {
     }
 }
 
+/// GROUPING: which of the grouped expressions a row's set leaves out.
 fn grouping(arguments: Vec<Typed>) -> Result<Typed, Report> {
     if arguments.is_empty() || arguments.len() > 31 {
         return Err(Report::error(
@@ -911,7 +930,7 @@ fn grouping(arguments: Vec<Typed>) -> Result<Typed, Report> {
 }
 
 /// A plan and the order of its rows, over columns that the plan still has.
-fn with_order(plan: LogicalPlan) -> (LogicalPlan, Vec<Sort>) {
+pub(super) fn with_order(plan: LogicalPlan) -> (LogicalPlan, Vec<Sort>) {
     match plan {
         LogicalPlan::Sort(sort) => {
             let keys = sort.expr.clone();

@@ -43,11 +43,20 @@ impl Binder<'_> {
 
     fn expr_inner(&mut self, expr: &ast::Expr, scope: &Scope) -> Result<Typed, Report> {
         use ast::Expr as E;
+        let truth_only = std::mem::take(&mut self.truth_only);
         match expr {
             E::Identifier(ident) => self.column(&fold(ident), ident.span, scope),
             E::CompoundIdentifier(parts) => self.qualified_column(parts, scope),
             E::Value(value) => self.value(&value.value),
-            E::Nested(inner) => self.expr(inner, scope),
+            E::Nested(inner) => {
+                self.truth_only = truth_only;
+                self.expr(inner, scope)
+            }
+            E::BinaryOp {
+                left,
+                op: op @ (ast::BinaryOperator::And | ast::BinaryOperator::Or),
+                right,
+            } => self.and_or(left, op, right, truth_only, scope),
             E::BinaryOp { left, op, right } => self.binary_op(left, op, right, scope),
             E::UnaryOp { op, expr } => self.unary_op(*op, expr, scope),
             E::IsNull(inner) => self.null_test(inner, scope, false),
@@ -79,7 +88,7 @@ impl Binder<'_> {
                 expr,
                 subquery,
                 negated,
-            } => self.in_subquery(expr, subquery, *negated, scope),
+            } => self.in_subquery(expr, subquery, *negated, truth_only, scope),
             E::InUnnest { .. } => Err(Report::error(
                 codes::SYNTAX_ERROR,
                 "syntax error near UNNEST",
@@ -450,6 +459,29 @@ impl Binder<'_> {
         Err(self.at(report, span))
     }
 
+    fn and_or(
+        &mut self,
+        left: &ast::Expr,
+        op: &ast::BinaryOperator,
+        right: &ast::Expr,
+        truth_only: bool,
+        scope: &Scope,
+    ) -> Result<Typed, Report> {
+        let (op, clause) = if *op == ast::BinaryOperator::And {
+            (Operator::And, "AND")
+        } else {
+            if let Some(list) = self.or_list(left, right, scope)? {
+                return Ok(list);
+            }
+            (Operator::Or, "OR")
+        };
+        self.truth_only = truth_only;
+        let left = self.condition(left, scope, clause)?;
+        self.truth_only = truth_only;
+        let right = self.condition(right, scope, clause)?;
+        self.logic(left, op, right)
+    }
+
     fn binary_op(
         &mut self,
         left: &ast::Expr,
@@ -457,22 +489,6 @@ impl Binder<'_> {
         right: &ast::Expr,
         scope: &Scope,
     ) -> Result<Typed, Report> {
-        match op {
-            ast::BinaryOperator::And => {
-                let left = self.condition(left, scope, "AND")?;
-                let right = self.condition(right, scope, "AND")?;
-                return self.logic(left, Operator::And, right);
-            }
-            ast::BinaryOperator::Or => {
-                if let Some(list) = self.or_list(left, right, scope)? {
-                    return Ok(list);
-                }
-                let left = self.condition(left, scope, "OR")?;
-                let right = self.condition(right, scope, "OR")?;
-                return self.logic(left, Operator::Or, right);
-            }
-            _ => {}
-        }
         let symbol = symbol_of(op);
         if let (Some(l), Some(r)) = (row_of(left), row_of(right)) {
             return self.row_compare(&symbol, &l, &r, scope);
@@ -696,6 +712,12 @@ impl Binder<'_> {
         scope: &Scope,
         clause: &str,
     ) -> Result<Typed, Report> {
+        // Rows pass these or do not; below AND and OR the clause around them decides.
+        self.truth_only = match clause {
+            "WHERE" | "HAVING" | "JOIN/ON" | "FILTER" => true,
+            "AND" | "OR" => self.truth_only,
+            _ => false,
+        };
         let typed = self.expr(expr, scope)?;
         if matches!(typed.sql_type, SqlType::Boolean | SqlType::Unknown) {
             return self.coerce(typed, &SqlType::Boolean, CastKind::Implicit);
@@ -864,10 +886,11 @@ impl Binder<'_> {
         operand: &ast::Expr,
         query: &ast::Query,
         negated: bool,
+        truth_only: bool,
         scope: &Scope,
     ) -> Result<Typed, Report> {
         if let Some(row) = row_of(operand) {
-            return self.row_in_subquery(&row, query, negated, scope);
+            return self.row_in_subquery(&row, query, negated, truth_only, scope);
         }
         let subject = self.expr(operand, scope)?;
         let (subquery, bound) = self.subquery(query, scope)?;
@@ -916,12 +939,14 @@ impl Binder<'_> {
         ))
     }
 
-    /// `(a, b) IN (SELECT c, d …)` as EXISTS with the equalities inside.
+    /// `(a, b) IN (SELECT c, d …)`: where false and unknown are the same, as EXISTS with the
+    /// equalities inside.
     fn row_in_subquery(
         &mut self,
         row: &[ast::Expr],
         query: &ast::Query,
         negated: bool,
+        truth_only: bool,
         scope: &Scope,
     ) -> Result<Typed, Report> {
         let mut outer = Vec::with_capacity(row.len());
@@ -951,8 +976,8 @@ impl Binder<'_> {
             });
         }
         let filter = filter.ok_or_else(|| Report::internal("an empty row"))?;
-        if negated {
-            return not_in_rows(bound.plan, filter.expr).map_err(crate::errors::report_of);
+        if negated || !truth_only {
+            return in_rows(bound.plan, filter.expr, negated).map_err(crate::errors::report_of);
         }
         let plan = datafusion::logical_expr::LogicalPlanBuilder::from(bound.plan)
             .filter(filter.expr)
@@ -1389,9 +1414,9 @@ pub(super) fn negate(typed: Typed, negated: bool) -> Typed {
     }
 }
 
-/// `row NOT IN (plan)`, where `equal` compares the row with one of the plan's: the best match
+/// `row [NOT] IN (plan)`, where `equal` compares the row with one of the plan's: the best match
 /// decides, 2 for equal, 1 for unknown, 0 for different.
-fn not_in_rows(plan: LogicalPlan, equal: Expr) -> datafusion::common::Result<Typed> {
+fn in_rows(plan: LogicalPlan, equal: Expr, negated: bool) -> datafusion::common::Result<Typed> {
     let degree = when(equal.clone().is_true(), lit(2_i64))
         .when(equal.is_null(), lit(1_i64))
         .otherwise(lit(0_i64))?;
@@ -1406,10 +1431,10 @@ fn not_in_rows(plan: LogicalPlan, equal: Expr) -> datafusion::common::Result<Typ
         spans: Spans::new(),
     });
     let unknown = Expr::Literal(ScalarValue::Boolean(None), None);
-    let not_in = when(best.clone().eq(lit(2_i64)), lit(false))
+    let is_in = when(best.clone().eq(lit(2_i64)), lit(!negated))
         .when(best.eq(lit(1_i64)), unknown)
-        .otherwise(lit(true))?;
-    Ok(Typed::new(not_in, SqlType::Boolean))
+        .otherwise(lit(negated))?;
+    Ok(Typed::new(is_in, SqlType::Boolean))
 }
 
 /// The items of a row: `(a, b)` or `ROW(a, b)`.

@@ -1,11 +1,12 @@
 //! FROM: tables, views, WITH queries, subqueries, functions and joins.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use datafusion::common::{Column, ScalarValue, Spans, TableReference, UnnestOptions};
 use datafusion::functions::core as df_core;
 use datafusion::functions_nested::expr_fn::array_empty;
-use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr::{ScalarFunction, Sort};
 use datafusion::logical_expr::{
     Expr, ExprSchemable, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, lit, when,
 };
@@ -13,6 +14,7 @@ use sqlparser::ast::Spanned;
 use sqlparser::ast::{self, JoinConstraint, JoinOperator, TableFactor};
 use tessera_types::{Report, codes};
 
+use super::call::with_order;
 use super::names::fold;
 use super::outer::{deep_references, outer_reference};
 use super::scope::{ScopeField, ScopeKind, ScopeRelation};
@@ -315,6 +317,7 @@ impl Binder<'_> {
             Scope {
                 relations: vec![relation],
                 merged: Vec::new(),
+                order: Vec::new(),
             },
         ))
     }
@@ -332,11 +335,13 @@ impl Binder<'_> {
                 format!("views nest more than {VIEW_NESTING_MAX} levels"),
             ));
         }
+        let shown = alias.map_or_else(|| name.to_owned(), |alias| fold(&alias.name));
+        let query = self.locked_query(&view.query, &shown);
         let outer = std::mem::take(&mut self.outer);
         let ctes = std::mem::take(&mut self.ctes);
         let windows = std::mem::take(&mut self.windows);
         self.views += 1;
-        let bound = self.query(&view.query, false);
+        let bound = self.query(&query, false);
         self.views -= 1;
         self.outer = outer;
         self.ctes = ctes;
@@ -369,11 +374,14 @@ impl Binder<'_> {
         if let Some(left) = left {
             self.outer.push(Arc::new(left.clone()));
         }
-        let kind = match query.body.as_ref() {
-            ast::SetExpr::Values(_) => ScopeKind::Rows,
-            _ => ScopeKind::Query,
+        let (kind, query) = match query.body.as_ref() {
+            ast::SetExpr::Values(_) => (ScopeKind::Rows, Cow::Borrowed(query)),
+            _ => (
+                ScopeKind::Query,
+                self.locked_query(query, &fold(&alias.name)),
+            ),
         };
-        let bound = self.query(query, false);
+        let bound = self.query(&query, false);
         if left.is_some() {
             self.outer.pop();
         }
@@ -413,7 +421,8 @@ impl Binder<'_> {
             })
             .collect();
         rename(&mut fields, &shown, alias)?;
-        let plan = LogicalPlanBuilder::from(bound.plan)
+        let (plan, order) = ordered_rows(bound.plan, &reference);
+        let plan = LogicalPlanBuilder::from(plan)
             .alias(reference)
             .and_then(|b| b.build())
             .map_err(report_of)?;
@@ -430,6 +439,7 @@ impl Binder<'_> {
             Scope {
                 relations: vec![relation],
                 merged: Vec::new(),
+                order,
             },
         ))
     }
@@ -472,6 +482,7 @@ impl Binder<'_> {
             Scope {
                 relations: vec![relation],
                 merged: Vec::new(),
+                order: Vec::new(),
             },
         ))
     }
@@ -673,6 +684,7 @@ impl Binder<'_> {
                 kind: ScopeKind::Rows,
             }],
             merged: Vec::new(),
+            order: Vec::new(),
         };
         match left_item {
             None => Ok((plan, scope)),
@@ -811,4 +823,23 @@ fn is_true(expr: &ast::Expr) -> bool {
         super::expr::strip(expr),
         ast::Expr::Value(value) if value.value == ast::Value::Boolean(true)
     )
+}
+
+/// A plan and the order of its rows in columns that it will have under the qualifier.
+fn ordered_rows(plan: LogicalPlan, qualifier: &TableReference) -> (LogicalPlan, Vec<Sort>) {
+    let (with_keys, keys) = with_order(plan.clone());
+    let qualified: Option<Vec<Sort>> = keys
+        .into_iter()
+        .map(|key| match key.expr {
+            Expr::Column(column) => {
+                let column = Column::new(Some(qualifier.clone()), column.name);
+                Some(Sort::new(Expr::Column(column), key.asc, key.nulls_first))
+            }
+            _ => None,
+        })
+        .collect();
+    match qualified {
+        Some(order) if !order.is_empty() => (with_keys, order),
+        _ => (plan, Vec::new()),
+    }
 }

@@ -1,8 +1,11 @@
 //! Which rows the locking clauses of a SELECT mean.
 //!
 //! Source: PostgreSQL's page on SELECT, "The Locking Clause". A clause with names means those
-//! relations of FROM, one without means all. Rows of functions, VALUES and WITH queries cannot be
-//! locked; a clause without names passes them by.
+//! relations of FROM, one without means all. Of a view or a subquery in FROM all tables are locked.
+//! Rows of functions, VALUES and WITH queries cannot be locked; a clause without names passes them
+//! by.
+
+use std::borrow::Cow;
 
 use datafusion::logical_expr::Expr;
 use sqlparser::ast::{self, GroupByExpr, LockClause};
@@ -10,7 +13,7 @@ use tessera_types::{RelationId, Report, codes};
 
 use super::scope::{ScopeKind, ScopeRelation};
 use super::{Binder, Scope};
-use crate::parse::{LockStrength, LockWait, row_lock};
+use crate::parse::{LockStrength, LockWait, of_all, row_lock};
 
 /// A relation whose rows a query locks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -55,7 +58,8 @@ impl Binder<'_> {
             for relation in meant {
                 let id = match relation.kind {
                     ScopeKind::Stored(id) => id,
-                    ScopeKind::Query => return Err(not_into_queries(words)),
+                    // Locked inside, see `locked_query`.
+                    ScopeKind::Query => continue,
                     ScopeKind::Rows if clause.of.is_none() => continue,
                     ScopeKind::Rows => {
                         return Err(Report::unsupported(format!(
@@ -84,6 +88,25 @@ impl Binder<'_> {
             }
         }
         Ok(targets)
+    }
+}
+
+impl Binder<'_> {
+    /// A query in FROM with the locking clauses around it that mean it, by the name it has there:
+    /// they affect all tables that it uses.
+    pub(super) fn locked_query<'q>(
+        &self,
+        query: &'q ast::Query,
+        name: &str,
+    ) -> Cow<'q, ast::Query> {
+        let mut query = Cow::Borrowed(query);
+        for clause in &self.locks {
+            let of = row_lock(clause).of;
+            if of.is_none_or(|of| of == name) {
+                query.to_mut().locks.push(of_all(clause));
+            }
+        }
+        query
     }
 }
 
@@ -116,11 +139,4 @@ fn check_allowed(words: &str, select: &ast::Select) -> Result<(), Report> {
 /// 0A000 in PostgreSQL's words.
 pub(super) fn not_allowed(words: &str, with: &str) -> Report {
     Report::unsupported(format!("{words} is not allowed with {with}"))
-}
-
-fn not_into_queries(words: &str) -> Report {
-    Report::unsupported(format!(
-        "{words} of a view or of a subquery in FROM is not supported"
-    ))
-    .with_hint("Put the clause into the subquery, or name the tables to be locked with OF.")
 }

@@ -19,7 +19,7 @@ mod coerce;
 mod expr;
 mod from;
 mod locks;
-mod names;
+pub(crate) mod names;
 mod operators;
 mod outer;
 mod parameters;
@@ -194,6 +194,10 @@ pub struct Binder<'a> {
     windows: Vec<HashMap<String, ast::WindowSpec>>,
     /// Functions that return sets may stand in the expression that is bound.
     sets_allowed: bool,
+    /// Locking clauses of the SELECT whose FROM is bound.
+    locks: Vec<ast::LockClause>,
+    /// The expression bound next decides about rows: false and unknown are the same.
+    truth_only: bool,
     /// The statement calls `set_config`.
     changes_settings: bool,
     views: usize,
@@ -221,6 +225,8 @@ impl<'a> Binder<'a> {
             ctes: Vec::new(),
             qualifiers: AHashMap::new(),
             windows: Vec::new(),
+            locks: Vec::new(),
+            truth_only: false,
             sets_allowed: false,
             changes_settings: false,
             views: 0,

@@ -4,7 +4,7 @@ use sqlparser::ast::{self, Expr, FunctionArguments, Ident, ObjectName};
 use tessera_types::{Report, codes};
 
 /// Bytes of an identifier; longer ones are cut, as PostgreSQL does.
-pub const IDENTIFIER_BYTES_MAX: usize = 63;
+pub(crate) const IDENTIFIER_BYTES_MAX: usize = 63;
 
 /// An identifier as stored: folded to lower case unless quoted, cut to 63 bytes.
 pub fn fold(ident: &Ident) -> String {
@@ -12,14 +12,15 @@ pub fn fold(ident: &Ident) -> String {
         Some(_) => ident.value.clone(),
         None => ident.value.to_lowercase(),
     };
-    if name.len() > IDENTIFIER_BYTES_MAX {
-        let mut end = IDENTIFIER_BYTES_MAX;
-        while !name.is_char_boundary(end) {
-            end -= 1;
-        }
-        name.truncate(end);
+    if let Some(length) = cut_length(&name) {
+        name.truncate(length);
     }
     name
+}
+
+/// Where a name that is too long is cut: in bytes, at a character.
+pub(crate) fn cut_length(name: &str) -> Option<usize> {
+    (name.len() > IDENTIFIER_BYTES_MAX).then(|| name.floor_char_boundary(IDENTIFIER_BYTES_MAX))
 }
 
 /// `name`, `schema.name` or `database.schema.name` as schema and name.

@@ -512,7 +512,7 @@ impl Binder<'_> {
 }
 
 /// 2201W or 2201X.
-pub fn negative_row_count(clause: &str) -> Report {
+pub(super) fn negative_row_count(clause: &str) -> Report {
     let code = if clause == "LIMIT" {
         codes::INVALID_ROW_COUNT_IN_LIMIT_CLAUSE
     } else {

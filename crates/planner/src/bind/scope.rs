@@ -2,6 +2,7 @@
 
 use datafusion::common::Column;
 use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::expr::Sort;
 use tessera_types::{RelationId, Report, SqlType, codes};
 
 use super::Typed;
@@ -31,6 +32,8 @@ pub struct Scope {
     pub(super) relations: Vec<ScopeRelation>,
     /// Columns merged by USING and NATURAL: found without qualifier only.
     pub(super) merged: Vec<ScopeField>,
+    /// The order of the rows, when they come from one ordered subquery.
+    pub(super) order: Vec<Sort>,
 }
 
 /// One relation in reach.
@@ -159,6 +162,7 @@ impl Scope {
         }
         self.relations.extend(other.relations);
         self.merged.extend(other.merged);
+        self.order.clear();
         Ok(self)
     }
 }

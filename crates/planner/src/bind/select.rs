@@ -78,7 +78,10 @@ impl Binder<'_> {
         locks: &[ast::LockClause],
     ) -> Result<BoundQuery, Report> {
         check_supported(select)?;
-        let (mut plan, scope) = self.from_clause(&select.from)?;
+        let around = std::mem::replace(&mut self.locks, locks.to_vec());
+        let from = self.from_clause(&select.from);
+        self.locks = around;
+        let (mut plan, scope) = from?;
         let targets = self.lock_targets(locks, select, &scope)?;
         if let Some(condition) = &select.selection {
             let typed = self.condition(condition, &scope, "WHERE")?;

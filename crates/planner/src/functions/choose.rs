@@ -85,7 +85,7 @@ impl<T> Chosen<T> {
 
 /// Why no overload was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoChoice {
+pub(crate) enum NoChoice {
     /// No overload takes these types.
     None,
     /// Several do, equally well.

@@ -7,7 +7,7 @@
 //!
 //! Source: PostgreSQL's page on SELECT, "The Locking Clause", and table 13.3.
 
-use sqlparser::ast::{LockClause, LockType, NonBlock, ObjectNamePart};
+use sqlparser::ast::{LockClause, LockType, NonBlock, ObjectName, ObjectNamePart};
 use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
 /// First part of the name in OF when the clause said NO KEY UPDATE or KEY SHARE.
@@ -82,6 +82,15 @@ pub fn row_lock(clause: &LockClause) -> RowLockClause {
             Some(NonBlock::SkipLocked) => LockWait::SkipLocked,
         },
     }
+}
+
+/// The same clause about all relations.
+pub(crate) fn of_all(clause: &LockClause) -> LockClause {
+    let mut clause = clause.clone();
+    let mark = clause.of.iter().flat_map(|name| &name.0).next();
+    let mark = mark.filter(|part| is_mark(part)).cloned();
+    clause.of = mark.map(|mark| ObjectName(vec![mark]));
+    clause
 }
 
 fn is_mark(part: &ObjectNamePart) -> bool {

@@ -3,6 +3,7 @@
 //! - `INSERT … OVERRIDING { SYSTEM | USER } VALUE`: the words are taken out and kept in the
 //!   statement's `settings`, which PostgreSQL's INSERT does not have.
 //! - Words that only other systems reserve, such as TOP, are names.
+//! - `FETCH FIRST (n) ROWS`: without the parentheses.
 //! - `COPY … (FREEZE on)`, `(HEADER off)`: the other spellings of a boolean.
 
 use sqlparser::ast::{Expr, Ident, Insert, SetExpr, Setting, Statement};
@@ -46,6 +47,34 @@ pub(super) fn free_names(tokens: &mut [TokenWithSpan]) {
             word.keyword = Keyword::NoKeyword;
         }
     }
+}
+
+/// Takes the parentheses off the number of `FETCH { FIRST | NEXT } (n) { ROW | ROWS }`.
+pub(super) fn open_fetch(tokens: &mut Vec<TokenWithSpan>) {
+    let is_fetch = |window: &[TokenWithSpan]| {
+        is_word(&window[0], "fetch")
+            && (is_word(&window[1], "first") || is_word(&window[1], "next"))
+            && window[2].token == Token::LParen
+            && matches!(window[3].token, Token::Number(..))
+            && window[4].token == Token::RParen
+            && (is_word(&window[5], "row") || is_word(&window[5], "rows"))
+    };
+    let windows = tokens.windows(6).enumerate();
+    let mut parentheses = windows
+        .filter(|(_, window)| is_fetch(window))
+        .flat_map(|(at, _)| [at + 2, at + 4])
+        .collect::<Vec<_>>()
+        .into_iter()
+        .peekable();
+    if parentheses.peek().is_none() {
+        return;
+    }
+    let mut at = 0;
+    tokens.retain(|_| {
+        let is_dropped = parentheses.next_if_eq(&at).is_some();
+        at += 1;
+        !is_dropped
+    });
 }
 
 /// The tokens of a statement in a form that `sqlparser` reads; `None` when nothing is to be done.

@@ -60,10 +60,9 @@ impl UserDefinedLogicalNodeCore for LockRows {
             .collect()
     }
 
-    /// A condition from outside decides about rows that are locked already.
+    /// A condition from outside decides before a row is locked, as in PostgreSQL.
     fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
-        let fields = self.input.schema().fields().iter();
-        fields.map(|field| field.name().clone()).collect()
+        HashSet::new()
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
