@@ -16,7 +16,7 @@ use tessera_codec::key::Order;
 use tessera_planner::arrow_types::data_type_of;
 use tessera_planner::by_value::argument_of;
 use tessera_planner::scalar;
-use tessera_storage::{Key, KeyRange};
+use tessera_storage::{Key, KeyRange, ReadFilter};
 use tessera_tables::{Bounds, Table, key_range};
 use tessera_types::{RelationId, SqlType, Value};
 
@@ -67,6 +67,8 @@ pub(crate) struct Chosen {
     pub(crate) index_name: Option<String>,
     /// The conditions that it makes use of, for EXPLAIN.
     pub(crate) condition: Option<String>,
+    /// Which changes of rows may matter to a serializable reader, when not all do.
+    pub(crate) read_filter: Option<ReadFilter>,
 }
 
 /// Whether a filter may help to choose: it compares one column with constants.
@@ -107,6 +109,7 @@ pub(crate) fn choose(
             rows: 0.0,
             index_name: None,
             condition: Some("never".to_owned()),
+            read_filter: None,
         };
     }
     let all = Chosen {
@@ -114,6 +117,7 @@ pub(crate) fn choose(
         rows,
         index_name: None,
         condition: None,
+        read_filter: None,
     };
     if let Some(chosen) = by_row_key(&conditions) {
         return chosen;
@@ -161,6 +165,35 @@ pub(crate) fn choose(
     best
 }
 
+/// Tells a serializable reader of rows which changes may matter: those of rows that pass all the
+/// tests of the filters before the change or after it. `None` if all rows do.
+pub(crate) fn read_filter(table: &Arc<Table>, filters: &[Expr]) -> Option<ReadFilter> {
+    let width = table.def().columns.len();
+    let conditions: Vec<Condition> = filters
+        .iter()
+        .flat_map(split)
+        .filter_map(|filter| condition(table, filter))
+        .filter(|condition| condition.column < width)
+        .collect();
+    if conditions.is_empty() {
+        return None;
+    }
+    let table = Arc::clone(table);
+    let passes = move |row: Option<&[u8]>| {
+        // What cannot be read is for the reader to stumble on.
+        row.is_some_and(|row| match table.read(row) {
+            Ok(row) => conditions.iter().all(|c| {
+                row.get(c.column)
+                    .map_or(true, |v| c.test.passes(&v.to_owned()))
+            }),
+            Err(_) => true,
+        })
+    };
+    Some(ReadFilter::new(move |_, old, new| {
+        passes(old) || passes(new)
+    }))
+}
+
 /// One test of one column.
 struct Condition {
     /// Position of the column; the table's width for the row key.
@@ -174,6 +207,28 @@ enum Test {
     In(Vec<Value>),
     Lower(Value, bool),
     Upper(Value, bool),
+}
+
+impl Test {
+    /// Whether a row with this value passes; NULL passes no test.
+    fn passes(&self, value: &Value) -> bool {
+        if matches!(value, Value::Null) {
+            return false;
+        }
+        match self {
+            Test::In(values) => values
+                .binary_search_by(|listed| listed.cmp_sql(value))
+                .is_ok(),
+            Test::Lower(limit, included) => {
+                let order = value.cmp_sql(limit);
+                order == Ordering::Greater || *included && order == Ordering::Equal
+            }
+            Test::Upper(limit, included) => {
+                let order = value.cmp_sql(limit);
+                order == Ordering::Less || *included && order == Ordering::Equal
+            }
+        }
+    }
 }
 
 /// The parts of a conjunction.
@@ -305,6 +360,7 @@ fn by_row_key(conditions: &[Condition]) -> Option<Chosen> {
             access: Access::Keys(keys.into()),
             index_name: None,
             condition: Some("row key".to_owned()),
+            read_filter: None,
         })
     })
 }
@@ -432,6 +488,7 @@ fn consider(
         rows: found.max(if count < 2.0 { 1.0 } else { count.min(rows) }),
         index_name: Some(path.name.to_owned()),
         condition: Some(texts.join(" AND ")),
+        read_filter: None,
     };
 }
 

@@ -15,8 +15,9 @@ use tessera_types::{FormatContext, RelationId, Report, TxnId, Value};
 use tokio_util::sync::CancellationToken;
 
 use crate::executor::Executor;
+use crate::system_catalog::SystemTable;
 
-pub use crate::system_catalog::advisory::AdvisoryLocks;
+use crate::system_catalog::advisory::AdvisoryLocks;
 
 /// Values of settings, kept by the engine; also behind `current_setting` and `pg_settings`.
 pub trait Settings: Send + Sync {
@@ -75,6 +76,39 @@ pub struct SessionContext {
     pub adaptive_lock_timeout: bool,
     /// State that outlives statements: sequences' last values, …
     pub state: Arc<SessionState>,
+    /// What the WITH queries of the statement return that write.
+    pub written: WrittenTables,
+}
+
+/// Relations that stand for what WITH queries returned after they wrote, in order.
+#[derive(Clone, Default)]
+pub struct WrittenTables(Arc<Vec<Arc<SystemTable>>>);
+
+impl WrittenTables {
+    pub(crate) fn push(&mut self, table: Arc<SystemTable>) {
+        Arc::make_mut(&mut self.0).push(table);
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<&Arc<SystemTable>> {
+        self.0.iter().find(|table| table.name == name)
+    }
+}
+
+/// Rows that a WITH query returned.
+pub(crate) type WrittenRows = Arc<[Vec<Value>]>;
+
+/// The rows of the statement's [`WrittenTables`], as far as they have run.
+#[derive(Clone, Default)]
+pub struct Written(Vec<WrittenRows>);
+
+impl Written {
+    pub(crate) fn push(&mut self, rows: WrittenRows) {
+        self.0.push(rows);
+    }
+
+    pub(crate) fn of(&self, at: usize) -> Vec<Vec<Value>> {
+        self.0.get(at).map(|rows| rows.to_vec()).unwrap_or_default()
+    }
 }
 
 /// The sessions of the server, kept by the engine; behind `pg_stat_activity` and
@@ -117,6 +151,14 @@ pub struct SessionRow {
 }
 
 impl SessionContext {
+    /// The session in a statement of which some WITH queries write.
+    pub(crate) fn with_written(self: &Arc<Self>, tables: &WrittenTables) -> Arc<SessionContext> {
+        Arc::new(SessionContext {
+            written: tables.clone(),
+            ..self.as_ref().clone()
+        })
+    }
+
     /// How long a lock is waited for.
     pub fn lock_patience(&self, locks: &LockManager) -> Option<Duration> {
         let adaptive = || self.adaptive_lock_timeout.then(|| locks.adaptive_timeout());
@@ -167,7 +209,7 @@ pub struct SequenceState {
 pub struct Notices(Mutex<Vec<Report>>);
 
 /// Notices kept for one statement.
-pub const NOTICES_MAX: usize = 1_000;
+const NOTICES_MAX: usize = 1_000;
 
 impl Notices {
     /// Adds a notice or warning.
@@ -205,6 +247,8 @@ pub struct StatementContext {
     pub view: Option<Arc<TxnView>>,
     /// Relations with a locked row that changed meanwhile are read as they are now.
     pub newest: Option<Arc<NewestOf>>,
+    /// Rows of the session's `written` relations.
+    pub written: Written,
 }
 
 /// Some relations as of now: a row of theirs is locked and looked at again. All others keep the

@@ -12,7 +12,7 @@ use tessera_transactions::Transactions;
 use tessera_types::{FormatContext, Report, SqlType};
 
 use crate::context::{SessionContext, StatementContext};
-use crate::outcome::{CommandTag, Outcome};
+use crate::outcome::Outcome;
 use crate::query::QueryEngine;
 use crate::system_catalog::SystemTables;
 use crate::{copy, ddl, dml, explain, functions, operators, query, short_path, system_catalog};
@@ -431,9 +431,4 @@ fn validity_of(session: &SessionContext) -> Validity {
         },
         short_path: session.short_path,
     }
-}
-
-/// The tag of a statement without rows or count.
-pub(crate) fn command(parsed: &Parsed) -> Outcome {
-    Outcome::Command(CommandTag::new(parsed.statement.verb()))
 }

@@ -44,7 +44,7 @@ pub use arrow_values::{ArrayWriter, ColumnReader};
 pub use conflict::explain;
 pub use context::{
     NewestOf, Notices, SequenceState, ServerSessions, SessionContext, SessionRow, SessionState,
-    SettingRow, Settings, StatementContext, catalog_of, statement_of,
+    SettingRow, Settings, StatementContext, Written, WrittenTables, catalog_of, statement_of,
 };
 pub use copy::{CopyIn, CopyOut};
 pub use executor::{Executor, ExecutorOptions, Prepared};

@@ -66,11 +66,6 @@ impl RowTable {
             statistics,
         }
     }
-
-    /// Estimated rows.
-    pub(crate) fn rows(&self) -> f64 {
-        self.rows
-    }
 }
 
 #[async_trait]
@@ -117,7 +112,14 @@ impl TableProvider for RowTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let projection = projection.unwrap_or(&all).clone();
-        let chosen = access::choose(&self.table, filters, self.rows, self.statistics.as_deref());
+        let mut chosen =
+            access::choose(&self.table, filters, self.rows, self.statistics.as_deref());
+        if matches!(
+            chosen.access,
+            Access::Table | Access::Ranges { index: None, .. }
+        ) {
+            chosen.read_filter = access::read_filter(&self.table, filters);
+        }
         let partitions = match &chosen.access {
             Access::Table if limit.is_none() => {
                 let wanted = (chosen.rows / PARTITION_ROWS_MIN).ceil().max(1.0);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use tessera_executor::{CommandTag, RowBatch, RowStream, StatementContext};
+use tessera_executor::{CommandTag, RowBatch, RowStream, StatementContext, Written};
 use tessera_planner::{ColumnInfo, Parsed, Statement};
 use tessera_telemetry::metrics;
 use tessera_transactions::Transaction;
@@ -291,6 +291,7 @@ impl Session {
             notices: self.notices.clone(),
             view: None,
             newest: None,
+            written: Written::default(),
         };
         let executor = self.engine.shared.executor.clone();
         let clock = &self.engine.shared.environment.clock;

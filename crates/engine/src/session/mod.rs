@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tessera_catalog::UserDef;
-use tessera_executor::{Notices, OidNames, SessionContext, SessionState};
+use tessera_executor::{Notices, OidNames, SessionContext, SessionState, WrittenTables};
 use tessera_planner::ColumnInfo;
 use tessera_transactions::Transaction;
 use tessera_types::{FormatContext, Report, SqlType, codes};
@@ -129,6 +129,7 @@ impl Session {
             lock_timeout: effective.lock_timeout,
             adaptive_lock_timeout: effective.adaptive_lock_timeout,
             state: state.clone(),
+            written: WrittenTables::default(),
         });
         Ok(Session {
             generation: settings.generation(),

@@ -166,9 +166,10 @@ impl Session {
     pub fn split(&self, sql: &str) -> Result<Vec<SourceStatement>, Report> {
         let _took = tessera_telemetry::metrics().parse_duration.start();
         if !role_statement::may_contain(sql) {
-            return Ok(tessera_planner::parse(sql)?
+            let parsed = tessera_planner::parse(sql)?;
+            return Ok(parsed
                 .into_iter()
-                .map(source)
+                .map(|parsed| self.source(parsed))
                 .collect());
         }
         let mut statements = Vec::new();
@@ -185,10 +186,19 @@ impl Session {
             let before = characters(sql, start);
             statements.extend(parsed.into_iter().map(|mut parsed| {
                 parsed.offset = parsed.offset.saturating_add(before);
-                source(parsed)
+                self.source(parsed)
             }));
         }
         Ok(statements)
+    }
+
+    fn source(&self, mut parsed: Parsed) -> SourceStatement {
+        for notice in parsed.notices.drain(..) {
+            self.notice(notice);
+        }
+        SourceStatement {
+            body: SourceBody::Parsed(Arc::new(parsed)),
+        }
     }
 
     /// Resolves names and types of a statement; `None` is the empty one. `types` are those that
@@ -575,12 +585,6 @@ fn parse_key(sql: &str, types: &[Option<SqlType>]) -> String {
     key.push(':');
     key.push_str(sql);
     key
-}
-
-fn source(parsed: Parsed) -> SourceStatement {
-    SourceStatement {
-        body: SourceBody::Parsed(Arc::new(parsed)),
-    }
 }
 
 /// Characters before a byte offset.

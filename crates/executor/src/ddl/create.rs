@@ -151,6 +151,7 @@ impl Run<'_> {
             text: query.to_string().into(),
             offset: 0,
             lines: Arc::from([]),
+            notices: Vec::new(),
         });
         let mut params = Vec::new();
         let prepared = query::prepare(self.executor, &parsed, &query, &session, &mut params)?;

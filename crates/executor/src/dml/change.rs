@@ -27,7 +27,7 @@ use super::found::FoundByQuery;
 use super::insert::generated_always;
 use super::returning::{Returning, foreign_columns, project};
 use super::rules::{BoundRules, RowRules};
-use super::source::Rows;
+use super::source::{Rows, refined};
 use super::target::{self, row_mode};
 
 /// Rows after which a statement tries to lock the whole table instead of row after row.
@@ -414,8 +414,12 @@ impl Run<'_> {
         access: &Access,
         filter: Option<&BoundExpr<'_>>,
     ) -> Result<(), Report> {
-        let view = context.view()?;
-        let mut rows = Rows::open(view, self.table, access, None, self.around).await?;
+        let scalar = filter.and_then(|filter| match filter {
+            BoundExpr::Scalar(scalar) => Some(*scalar),
+            BoundExpr::Compiled(_) => None,
+        });
+        let view = refined(context, self.table, access, scalar)?;
+        let mut rows = Rows::open(&view, self.table, access, None, self.around).await?;
         let mut seen = 0_u64;
         while let Some(batch) = rows.next_batch().await? {
             for stored in batch {

@@ -222,6 +222,7 @@ fn prepare_text(compiler: &mut Compiler<'_>, text: &str) -> Result<PreparedQuery
         text: text.into(),
         offset: 0,
         lines: Arc::from([]),
+        notices: Vec::new(),
     });
     let mut report = query::prepare(
         compiler.executor,

@@ -276,6 +276,7 @@ pub(crate) fn prepare_query(
         statement: Statement::Query(Arc::clone(&query)),
         offset: 0,
         lines: Arc::from([]),
+        notices: Vec::new(),
     });
     query::prepare(
         compiler.executor,

@@ -4,6 +4,7 @@
 //! - `expr`: expressions of writes, as scalars or compiled by DataFusion.
 //! - `rules`: defaults, generated columns, checks of a table; `returning`: RETURNING.
 //! - `insert`: INSERT with ON CONFLICT; `change`: UPDATE and DELETE.
+//! - `with`: WITH queries that write.
 //! - `source`: rows by key and range; `found`: rows by a query.
 //! - `target`: the lock of the table, waits that end with the statement.
 //! - `cache`: tables and rules prepared once per definition.
@@ -26,6 +27,7 @@ pub(crate) mod returning;
 pub(crate) mod rules;
 pub(crate) mod source;
 pub(crate) mod target;
+mod with;
 
 use std::sync::Arc;
 
@@ -42,12 +44,14 @@ use crate::query::PreparedQuery;
 use change::Change;
 use expr::Compiler;
 use insert::Insert;
+use with::WithWrites;
 
 /// A write with its names and types resolved.
 pub(crate) enum PreparedWrite {
     Insert(Box<Insert>),
     Change(Box<Change>),
     Truncate(Box<ddl::PreparedDdl>),
+    With(Box<WithWrites>),
 }
 
 /// Result columns, when there is a RETURNING clause.
@@ -96,6 +100,9 @@ pub(crate) fn plan(
         _ if compiler.scalars_only => None,
         ast::Statement::Merge(_) => return Err(Report::unsupported("MERGE is not supported yet")),
         ast::Statement::Query(query) => {
+            if let Some(all) = WithWrites::plan(compiler, query)? {
+                return Ok(Some(PreparedWrite::With(Box::new(all))));
+            }
             let (inner, with) = behind_with(query)?;
             compiler.with = with;
             return plan(compiler, &inner);
@@ -107,25 +114,10 @@ pub(crate) fn plan(
 /// `WITH … INSERT`, `UPDATE` or `DELETE`: the write, and the text of the WITH clause for the
 /// queries in it. An INSERT takes the clause into its own query.
 fn behind_with(query: &ast::Query) -> Result<(ast::Statement, Option<String>), Report> {
-    let refused = || {
-        Report::unsupported("INSERT, UPDATE and DELETE inside WITH are not supported yet")
-            .with_hint("Run them as statements of their own in one transaction.")
-    };
+    let refused = || Report::unsupported("this form of a statement behind WITH is not supported");
     let Some(with) = &query.with else {
         return Err(refused());
     };
-    let writes = |body: &ast::SetExpr| {
-        matches!(
-            body,
-            ast::SetExpr::Insert(_)
-                | ast::SetExpr::Update(_)
-                | ast::SetExpr::Delete(_)
-                | ast::SetExpr::Merge(_)
-        )
-    };
-    if with.cte_tables.iter().any(|cte| writes(&cte.query.body)) {
-        return Err(refused());
-    }
     match &*query.body {
         ast::SetExpr::Insert(ast::Statement::Insert(insert)) => {
             let mut insert = insert.clone();
@@ -158,6 +150,7 @@ impl PreparedWrite {
             PreparedWrite::Insert(insert) => insert.returning.as_ref(),
             PreparedWrite::Change(change) => change.returning.as_ref(),
             PreparedWrite::Truncate(_) => None,
+            PreparedWrite::With(all) => return all.columns(),
         };
         returning.map(|returning| returning.columns.clone())
     }
@@ -168,6 +161,7 @@ impl PreparedWrite {
             PreparedWrite::Insert(insert) => insert.query(),
             PreparedWrite::Change(change) => change.query(),
             PreparedWrite::Truncate(_) => None,
+            PreparedWrite::With(all) => all.query(),
         }
     }
 
@@ -177,6 +171,7 @@ impl PreparedWrite {
             PreparedWrite::Insert(insert) => insert.describe(),
             PreparedWrite::Change(change) => change.describe(),
             PreparedWrite::Truncate(_) => "Truncate".to_owned(),
+            PreparedWrite::With(all) => all.describe(),
         }
     }
 }
@@ -191,5 +186,6 @@ pub(crate) async fn execute(
         PreparedWrite::Insert(insert) => insert.execute(executor, context).await,
         PreparedWrite::Change(change) => change.execute(executor, context).await,
         PreparedWrite::Truncate(ddl) => ddl::execute(executor, ddl, context).await,
+        PreparedWrite::With(all) => all.execute(executor, context).await,
     }
 }

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use tessera_codec::key::Order;
 use tessera_planner::short_path::access::{Access, KeyValue};
-use tessera_storage::{KeyRange, Snapshot};
+use tessera_planner::short_path::scalar::Scalar;
+use tessera_storage::{KeyRange, ReadFilter, Snapshot};
 use tessera_tables::{
     Bounds, Index, IndexScan, RowScan, ScanSpec, Stored, Table, get, get_by_index, key_range,
     rows_range,
 };
 use tessera_transactions::TxnView;
-use tessera_types::{CastKind, RelationId, Report, SqlType, Value};
+use tessera_types::{CastKind, FormatContext, RelationId, Report, SqlType, Value};
 
-use crate::short_path::eval::{NoColumns, Surroundings, evaluate};
+use crate::context::StatementContext;
+use crate::short_path::eval::{NoColumns, Surroundings, evaluate, truth};
 
 /// Rows found by an access path, in batches.
 pub(crate) enum Rows {
@@ -77,6 +79,88 @@ impl Rows {
             Rows::Table(scan) => scan.next_batch().await?,
             Rows::Index(scan) => scan.next_batch().await?,
         })
+    }
+}
+
+/// The view for rows of which only those that pass the filter are wanted: to a serializable
+/// transaction, changes of others do not matter.
+pub(crate) fn refined(
+    context: &StatementContext,
+    table: &Arc<Table>,
+    access: &Access,
+    filter: Option<&Scalar>,
+) -> Result<Arc<TxnView>, Report> {
+    let view = context.view()?;
+    let reads_rows = match access {
+        Access::Full => true,
+        Access::Range { index, .. } => table.def().primary_key == Some(*index),
+        Access::Point { .. } => false,
+    };
+    let filter = filter.filter(|filter| reads_rows && !filter.is_volatile());
+    let Some(filter) = filter.filter(|_| view.records_reads()) else {
+        return Ok(view.clone());
+    };
+    let (filter, table, at) = (filter.clone(), table.clone(), Fixed::of(context));
+    let passes = move |row: Option<&[u8]>| {
+        // What cannot be read or evaluated is for the statement to stumble on.
+        row.is_some_and(|row| match table.read(row) {
+            Ok(row) => !matches!(truth(&filter, &row, &at), Ok(Some(false) | None)),
+            Err(_) => true,
+        })
+    };
+    Ok(view.refined(ReadFilter::new(move |_, old, new| {
+        passes(old) || passes(new)
+    })))
+}
+
+/// What a filter needs of its statement, to be evaluated after it.
+struct Fixed {
+    params: Arc<[Value]>,
+    format: Arc<FormatContext>,
+    user: Arc<str>,
+    transaction_micros: i64,
+    statement_micros: i64,
+}
+
+impl Fixed {
+    fn of(context: &StatementContext) -> Fixed {
+        Fixed {
+            params: context.params.clone(),
+            format: context.session.format.clone(),
+            user: context.session.user.clone(),
+            transaction_micros: context.transaction_micros,
+            statement_micros: context.statement_micros,
+        }
+    }
+}
+
+impl Surroundings for Fixed {
+    fn params(&self) -> &[Value] {
+        &self.params
+    }
+
+    fn format(&self) -> &FormatContext {
+        &self.format
+    }
+
+    fn transaction_micros(&self) -> i64 {
+        self.transaction_micros
+    }
+
+    fn clock_micros(&self) -> i64 {
+        self.statement_micros
+    }
+
+    fn user(&self) -> &str {
+        &self.user
+    }
+
+    fn next_value(&self, _: RelationId) -> Result<i64, Report> {
+        Err(Report::internal("a filter of rows changes a sequence"))
+    }
+
+    fn random_uuid(&self) -> [u8; 16] {
+        [0; 16]
     }
 }
 

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use tessera_planner::functions::{Argument, FunctionRegistry, Returns, Scalar};
 use tessera_types::SqlType::{Boolean, Double, Integer, Time, Timestamp, TimestampTz, Uuid, Void};
-use tessera_types::{Value, ValueRef};
+use tessera_types::Value;
 
 use super::kernel::{NOTHING, Row, integer, lenient, per_row};
 

@@ -106,11 +106,6 @@ impl QueryEngine {
         state.mark_start_execution();
         state
     }
-
-    /// Memory that running queries hold.
-    pub(crate) fn memory_bytes(&self) -> usize {
-        self.budget.used()
-    }
 }
 
 /// Decides about subqueries, optimizes and plans.

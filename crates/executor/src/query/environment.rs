@@ -101,7 +101,7 @@ fn computed(table: Arc<SystemTable>) -> Relation {
         .iter()
         .enumerate()
         .map(|(i, (name, sql_type))| TableColumn {
-            name: (*name).to_owned(),
+            name: name.clone().into_owned(),
             sql_type: sql_type.clone(),
             number: i16::try_from(i + 1).unwrap_or(0),
             hidden: false,
@@ -118,6 +118,16 @@ fn computed(table: Arc<SystemTable>) -> Relation {
 
 impl BindEnvironment for BindingEnvironment<'_> {
     fn relation(&self, schema: Option<&str>, name: &str) -> Result<Option<Relation>, Report> {
+        if schema.is_none()
+            && let Some(table) = self.session.written.find(name)
+        {
+            if table.columns.is_empty() {
+                return Err(Report::unsupported(format!(
+                    "WITH query \"{name}\" does not have a RETURNING clause"
+                )));
+            }
+            return Ok(Some(computed(table.clone())));
+        }
         let schema_or_system = schema.unwrap_or("pg_catalog");
         if let Some(found) = self.system(schema_or_system, name) {
             return Ok(Some(found));

@@ -242,7 +242,11 @@ impl ExecutionPlan for TableScanExec {
         let extension = StatementExtension::of(task.session_config().options())
             .ok_or_else(|| external(Report::internal("a scan outside of a statement")))?;
         let view = extension.statement.view_of(self.table.id());
-        let view = view.map_err(external)?.clone();
+        let view = view.map_err(external)?;
+        let view = match &self.chosen.read_filter {
+            Some(filter) => view.refined(filter.clone()),
+            None => view.clone(),
+        };
         let source = match &self.chosen.access {
             Access::Nothing => Source::Keys(Vec::new().into_iter()),
             Access::Keys(keys) => Source::Keys(keys.to_vec().into_iter()),

@@ -19,7 +19,7 @@ use datafusion::physical_plan::{
 };
 use tessera_planner::arrow_types::field_of;
 use tessera_planner::errors::external;
-use tessera_types::{Report, SqlType, Value};
+use tessera_types::{Report, Value};
 
 use crate::arrow_values::ArrayWriter;
 use crate::context::StatementExtension;
@@ -37,7 +37,7 @@ impl SystemSource {
         let fields: Vec<_> = table
             .columns
             .iter()
-            .map(|(name, sql_type)| field_of(name, sql_type, true))
+            .map(|(name, sql_type)| field_of(name.as_ref(), sql_type, true))
             .collect();
         SystemSource {
             table,
@@ -103,7 +103,7 @@ impl SystemScanExec {
     fn batch(&self, rows: &[Vec<Value>]) -> std::result::Result<RecordBatch, Report> {
         let mut columns = Vec::with_capacity(self.projection.len());
         for position in &self.projection {
-            let (name, sql_type): &(&str, SqlType) = &self.table.columns[*position];
+            let (name, sql_type) = &self.table.columns[*position];
             let mut writer = ArrayWriter::new(sql_type, rows.len());
             for row in rows {
                 let value = row.get(*position).unwrap_or(&Value::Null);

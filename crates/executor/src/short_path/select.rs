@@ -11,7 +11,7 @@ use tessera_types::{Report, Value, ValueRef, codes};
 
 use crate::context::StatementContext;
 use crate::dml::expr::Around;
-use crate::dml::source::{Rows, point};
+use crate::dml::source::{Rows, point, refined};
 use crate::dml::target::{self, row_mode, wait_of};
 use crate::executor::Executor;
 use crate::outcome::{Outcome, RowBatch, RowStream};
@@ -133,7 +133,8 @@ pub(crate) async fn execute(
         Some(_) => Some(target::open(executor, context, table).await?),
         None => None,
     };
-    let rows = Rows::open(context.view()?, table, access, wanted, &around).await?;
+    let view = refined(context, table, access, select.plan.filter.as_ref())?;
+    let rows = Rows::open(&view, table, access, wanted, &around).await?;
     let mut walk = Walk { skip, left, rows };
     let mut ready = Vec::new();
     while let Some(mut batch) = walk

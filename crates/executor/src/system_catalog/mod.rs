@@ -72,7 +72,11 @@ pub(crate) fn register_tables(tables: &mut SystemTables) {
             schema: table.schema.to_owned(),
             name: table.name.to_owned(),
             id: table.id,
-            columns: table.columns.clone(),
+            columns: table
+                .columns
+                .iter()
+                .map(|(name, sql_type)| ((*name).into(), sql_type.clone()))
+                .collect(),
             rows: Arc::new(rows),
         });
     }

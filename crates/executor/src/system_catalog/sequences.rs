@@ -65,7 +65,10 @@ pub(crate) fn table_of(sequence: &Arc<SequenceDef>) -> Arc<SystemTable> {
         schema: sequence.schema.clone(),
         name: sequence.name.clone(),
         id: sequence.id,
-        columns: SEQUENCE_COLUMNS.to_vec(),
+        columns: SEQUENCE_COLUMNS
+            .iter()
+            .map(|(name, sql_type)| ((*name).into(), sql_type.clone()))
+            .collect(),
         rows: Arc::new(move |executor, _| {
             let position = position(executor, &def)?;
             let last = Value::BigInt(position.last_value);

@@ -1,5 +1,6 @@
 //! The set of system tables: names, columns and where their rows come from.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ pub(crate) struct SystemTable {
     /// Its oid, below 16384.
     pub(crate) id: RelationId,
     /// Columns in order.
-    pub(crate) columns: Vec<(&'static str, SqlType)>,
+    pub(crate) columns: Vec<(Cow<'static, str>, SqlType)>,
     /// Its rows.
     pub(crate) rows: SystemRows,
 }
@@ -50,6 +51,7 @@ impl SystemTables {
     }
 
     /// All tables, in no order.
+    #[cfg(test)]
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<SystemTable>> {
         self.schemas.values().flat_map(HashMap::values)
     }

@@ -137,6 +137,7 @@ impl Db {
             lock_timeout: None,
             adaptive_lock_timeout: false,
             state: Arc::default(),
+            written: Default::default(),
         })
     }
 
@@ -242,6 +243,7 @@ impl Db {
             notices: Arc::new(Notices::default()),
             view: None,
             newest: None,
+            written: Default::default(),
         };
         let outcome = self.executor.execute(&prepared, &context).await?;
         Ok((txn, outcome))
@@ -298,6 +300,7 @@ impl Db {
             notices: Arc::new(Notices::default()),
             view: None,
             newest: None,
+            written: Default::default(),
         }
     }
 
