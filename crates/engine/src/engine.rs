@@ -23,6 +23,10 @@ use crate::scram::{ITERATIONS, SALT_BYTES, Verifier};
 use crate::session::Session;
 use crate::users::Users;
 
+/// Part of the memory that caches of stored data take, if nothing else is said: one of so many.
+const CACHE_SHARE: u64 = 8;
+/// What they take at least.
+const CACHE_BYTES_MIN: u64 = 64 << 20;
 /// Bytes of randomness in a generated password.
 const GENERATED_PASSWORD_BYTES: usize = 18;
 
@@ -389,9 +393,18 @@ async fn open_store(options: &EngineOptions) -> Result<Arc<dyn Store>, Report> {
     };
     let environment = options.environment.clone();
     let dir = options.data_dir.clone();
+    let cache_bytes = match options.cache_bytes as u64 {
+        0 => tessera_telemetry::memory_limit_bytes()
+            .map_or(CACHE_BYTES_MIN, |limit| limit / CACHE_SHARE)
+            .max(CACHE_BYTES_MIN),
+        bytes => bytes,
+    };
     let embedded = EmbeddedOptions {
         base,
         recent_bytes_max: options.recent_bytes_max as u64,
+        // Rows are found faster than blocks, and blocks serve ranges.
+        row_cache_bytes: cache_bytes / 2,
+        base_cache_bytes: cache_bytes / 2,
         ..EmbeddedOptions::default()
     };
     // Opening replays the log, which may take seconds.

@@ -39,6 +39,9 @@ pub struct EngineOptions {
     pub query_memory_bytes: usize,
     /// Changed data kept in memory before a checkpoint moves it into the base, bytes.
     pub recent_bytes_max: usize,
+    /// Stored data kept in memory for the next reader, bytes; 0 for an eighth of the memory that
+    /// the process may use.
+    pub cache_bytes: usize,
     /// Bytes one transaction keeps in memory before it spills to a run file.
     pub write_buffer_bytes_max: usize,
     /// Threads for queries; 0 for one per core.
@@ -60,6 +63,7 @@ impl Default for EngineOptions {
             admin_password: None,
             query_memory_bytes: 512 << 20,
             recent_bytes_max: 256 << 20,
+            cache_bytes: 0,
             write_buffer_bytes_max: 64 << 20,
             query_threads: 0,
             sessions_max: 100,

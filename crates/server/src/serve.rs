@@ -103,6 +103,7 @@ async fn run(config: &Config, environment: Environment) -> Result<Exit, Failure>
         admin_password: password.map(|password| password.reveal().clone()),
         query_memory_bytes: config.query_memory_bytes,
         recent_bytes_max: config.recent_memory_bytes,
+        cache_bytes: config.cache_bytes,
         write_buffer_bytes_max: config.write_buffer_bytes,
         query_threads: config.query_threads,
         sessions_max: config.connections_max,

@@ -83,7 +83,12 @@ fn open_files_limit() -> Option<f64> {
     }
 }
 
-/// The limit of the control group (version 2), else the machine's memory.
+/// Memory that the process may use: the limit of its control group (version 2), else the
+/// machine's memory.
+pub fn memory_limit_bytes() -> Option<u64> {
+    memory_limit().map(|bytes| bytes as u64)
+}
+
 fn memory_limit() -> Option<f64> {
     let group = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
     if let Some(limit) = group.and_then(|text| text.trim().parse().ok()) {

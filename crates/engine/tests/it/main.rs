@@ -4,6 +4,7 @@
 
 mod cancel;
 mod clients;
+mod contention;
 mod durable;
 mod retry;
 mod script;

@@ -198,6 +198,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "Changed data kept in memory until a checkpoint moves it into the base.",
     ),
     setting(
+        "cache_memory",
+        Kind::Bytes { min: 0 },
+        "0",
+        "Stored data kept in memory for the next reader; 0 for an eighth of the memory that the server may use.",
+    ),
+    setting(
         "write_buffer",
         Kind::Bytes { min: 64 << 10 },
         "64MB",
