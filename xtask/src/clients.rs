@@ -57,7 +57,7 @@ pub(crate) fn shell(project: &Project) -> Result<Outcome> {
         Tool::Ready(python) => python,
         Tool::Missing(how) => return Ok(Outcome::Skipped(how)),
     };
-    let binary = project.build("tessera-server", "tessera", Profile::Dev)?;
+    let binary = project.build("tessera", Profile::Dev)?;
     with_server(project, "shell", |server| {
         let mut command = Command::new(python);
         command
@@ -73,7 +73,7 @@ fn with_server(
     name: &str,
     client: impl FnOnce(&Server) -> Result<Outcome>,
 ) -> Result<Outcome> {
-    let binary = project.build("tessera-server", "tessera", Profile::Dev)?;
+    let binary = project.build("tessera", Profile::Dev)?;
     let home = fresh_home(project, &format!("client-{name}"))?;
     let server = Server::start(&ServerOptions {
         binary: &binary,

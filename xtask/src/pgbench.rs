@@ -18,7 +18,7 @@ pub(crate) fn check(project: &Project, scale: u32) -> Result<Outcome> {
         Tool::Ready(pgbench) => pgbench,
         Tool::Missing(how) => return Ok(Outcome::Skipped(how)),
     };
-    let binary = project.build("tessera-server", "tessera", Profile::Dev)?;
+    let binary = project.build("tessera", Profile::Dev)?;
     let home = fresh_home(project, "pgbench")?;
     let server = Server::start(&ServerOptions {
         binary: &binary,

@@ -105,19 +105,40 @@ impl Project {
         Ok(())
     }
 
-    /// Builds one binary and returns its path.
-    pub(crate) fn build(&self, package: &str, binary: &str, profile: Profile) -> Result<PathBuf> {
-        // The demo alone wants the server and nothing else; whatever checks it builds everything.
-        let alone = package == "tessera-server" && !self.shared.get();
-        if profile == Profile::Dev && !alone {
-            self.share_one_build()?;
-            return Ok(self.target.join(profile.directory()).join(binary));
+    /// What is measured, in one selection for the same reason.
+    const MEASURED: [&str; 8] = [
+        "--package",
+        "tessera-server",
+        "--package",
+        "tessera-bench",
+        "--package",
+        "tessera-locks",
+        "--bins",
+        "--examples",
+    ];
+
+    /// Builds what a binary of ours needs, and returns its path.
+    pub(crate) fn build(&self, binary: &str, profile: Profile) -> Result<PathBuf> {
+        match profile {
+            Profile::Dev => self.share_one_build()?,
+            Profile::BenchFast => {
+                let mut cargo = self.cargo();
+                cargo.args(["build", "--quiet", "--profile", profile.name()]);
+                cargo.args(Self::MEASURED);
+                run(&mut cargo).context("building what is measured")?;
+            }
         }
-        let mut cargo = self.cargo();
-        cargo.args(["build", "--quiet", "--package", package, "--bin", binary]);
-        cargo.args(["--profile", profile.name()]);
-        run(&mut cargo).with_context(|| format!("building {binary}"))?;
         Ok(self.target.join(profile.directory()).join(binary))
+    }
+
+    /// The server alone, for who wants nothing else; the workspace's if that is built already.
+    pub(crate) fn build_server(&self) -> Result<PathBuf> {
+        if !self.shared.get() {
+            let mut cargo = self.cargo();
+            cargo.args(["build", "--quiet", "--package", "tessera-server"]);
+            run(&mut cargo).context("building the server")?;
+        }
+        Ok(self.target.join(Profile::Dev.directory()).join("tessera"))
     }
 
     /// Builds the server with fail points, beside the ordinary one.

@@ -96,7 +96,7 @@ pub(crate) fn examples(project: &Project) -> Result<Outcome> {
 }
 
 fn runner(project: &Project, command: &str) -> Result<Command> {
-    let runner = project.build("tessera-sqltest", "sqltest", Profile::Dev)?;
+    let runner = project.build("sqltest", Profile::Dev)?;
     let mut runner = project.command(runner);
     runner.arg(command);
     Ok(runner)

@@ -101,8 +101,7 @@ pub(crate) fn clippy(project: &Project) -> Result<Outcome> {
     let mut cargo = project.cargo();
     cargo.args(["clippy", "--quiet", "--all-targets"]);
     cargo.args(Project::WORKSPACE);
-    // Warnings are shown; they fail the step once the tree is free of them.
-    cargo.args(["--", "-W", "clippy::all"]);
+    cargo.args(["--", "-W", "clippy::all", "-D", "warnings"]);
     run_command(&mut cargo)?;
     Ok(Outcome::Done(Count::ONE))
 }

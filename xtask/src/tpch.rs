@@ -77,7 +77,7 @@ pub(crate) fn check(project: &Project, arguments: &TpchArguments) -> Result<Outc
     } else {
         Profile::Dev
     };
-    let binary = project.build("tessera-server", "tessera", profile)?;
+    let binary = project.build("tessera", profile)?;
     let folder = generate(project, arguments.scale)?;
     let home = fresh_home(project, "tpch")?;
     let server = Server::start(&ServerOptions {

@@ -76,22 +76,20 @@ impl Name {
 
 pub(crate) fn run(project: &Project, arguments: &BenchArguments) -> Result<()> {
     if arguments.name.covers(Name::Storage) {
-        let inside = project.build("tessera-bench", "inside", Profile::BenchFast)?;
+        let inside = project.build("inside", Profile::BenchFast)?;
         run_command(&mut Command::new(inside))?;
     }
     if arguments.name.covers(Name::Locks) {
-        let mut cargo = project.cargo();
-        cargo.args(["run", "--quiet", "--profile", "bench-fast"]);
-        cargo.args(["--package", "tessera-locks", "--example", "lock_bench"]);
-        run_command(&mut cargo)?;
+        let locks = project.build("examples/lock_bench", Profile::BenchFast)?;
+        run_command(&mut Command::new(locks))?;
     }
     if matches!(arguments.name, Name::Storage | Name::Locks) {
         return Ok(());
     }
     let programs = needed(tools::postgres()?)?;
     let contest = Contest {
-        tessera: project.build("tessera-server", "tessera", Profile::BenchFast)?,
-        constant: project.build("tessera-bench", "constant", Profile::BenchFast)?,
+        tessera: project.build("tessera", Profile::BenchFast)?,
+        constant: project.build("constant", Profile::BenchFast)?,
         pgbench: needed(tools::pgbench()?)?,
         psql: needed(tools::psql()?)?,
         seconds: arguments.seconds.to_string(),
