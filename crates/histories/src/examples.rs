@@ -56,6 +56,8 @@ fn each_anomaly_is_found_and_nothing_else() {
         ("a1 abort; a:", &[]),
         ("a1 unknown; a:", &[]),
         ("a1 unknown; a:1 b2; b:2", &[]),
+        // What it saw of itself says nothing: it was lost.
+        ("a1 a:1 b: unknown; b2 a:", &[]),
         ("*; a1; *a:1; b2; *a:1,b:2", &[]),
         ("a1 a2; a:12; a3 abort", &[]),
         // Dirty write: the orders of two lists disagree.

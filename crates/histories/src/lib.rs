@@ -43,7 +43,7 @@ pub enum Outcome {
     Committed,
     /// Rolled back, for sure.
     Aborted,
-    /// Nobody knows: counts as committed if somebody saw it.
+    /// Nobody knows: counts as committed if another one saw it.
     Unknown,
 }
 
@@ -150,6 +150,8 @@ struct Checker<'a> {
     history: &'a [Txn],
     /// Who appended what, and to which key.
     appended: HashMap<Element, (usize, Key)>,
+    /// Transactions that took place: committed, or seen by another that took place.
+    counted: HashSet<usize>,
     /// The order of appends per key, as far as somebody saw it.
     orders: BTreeMap<Key, Vec<Element>>,
     findings: Vec<Finding>,
@@ -166,9 +168,11 @@ impl<'a> Checker<'a> {
                 }
             }
         }
+        let counted = took_place(history, &appended);
         Checker {
             history,
             appended,
+            counted,
             orders: BTreeMap::new(),
             findings: Vec::new(),
         }
@@ -219,7 +223,7 @@ impl<'a> Checker<'a> {
     fn check_reads(&mut self) {
         for at in 0..self.history.len() {
             self.check_own(at);
-            if self.history[at].outcome == Outcome::Aborted {
+            if !self.counted.contains(&at) {
                 continue;
             }
             for (key, list, _) in self.external_reads(at) {
@@ -296,16 +300,10 @@ impl<'a> Checker<'a> {
     /// The longest read of each key is the order of its appends; all others must be beginnings.
     fn find_orders(&mut self) {
         for at in 0..self.history.len() {
-            if self.history[at].outcome == Outcome::Aborted {
+            if !self.counted.contains(&at) {
                 continue;
             }
-            let own = |step: &Step| match step {
-                Step::Read(key, list) => vec![(*key, list.clone())],
-                Step::ReadAll(lists) => lists.clone().into_iter().collect(),
-                Step::Append(..) => Vec::new(),
-            };
-            let lists: Vec<_> = self.history[at].steps.iter().flat_map(own).collect();
-            for (key, list) in lists {
+            for (key, list) in lists_read(&self.history[at]) {
                 let unique: HashSet<_> = list.iter().collect();
                 if unique.len() < list.len() {
                     self.found(Anomaly::Incompatible, || {
@@ -332,7 +330,10 @@ impl<'a> Checker<'a> {
     /// Two committed transactions appended to a key after reading the same of it.
     fn check_lost_updates(&mut self) {
         let mut seen: HashMap<(Key, Vec<Element>), usize> = HashMap::new();
-        for at in self.counted() {
+        for at in 0..self.history.len() {
+            if !self.counted.contains(&at) {
+                continue;
+            }
             let mut done: HashSet<Key> = HashSet::new();
             let mut lost = Vec::new();
             for (key, list, _) in self.external_reads(at) {
@@ -363,24 +364,8 @@ impl<'a> Checker<'a> {
         !matches!(first, Some(Step::Append(..)) | None)
     }
 
-    /// Transactions that took place: committed, or seen by somebody.
-    fn counted(&self) -> Vec<usize> {
-        let seen: HashSet<usize> = self
-            .orders
-            .values()
-            .flatten()
-            .filter_map(|element| Some(self.appended.get(element)?.0))
-            .collect();
-        let took_place = |at: &usize| match self.history[*at].outcome {
-            Outcome::Committed => true,
-            Outcome::Aborted => false,
-            Outcome::Unknown => seen.contains(at),
-        };
-        (0..self.history.len()).filter(took_place).collect()
-    }
-
     fn edges(&self) -> Edges {
-        let counted: HashSet<usize> = self.counted().into_iter().collect();
+        let counted = &self.counted;
         let mut edges: Edges = vec![BTreeSet::new(); self.history.len()];
         let mut add = |from: usize, to: usize, why: Why| {
             if from != to && counted.contains(&from) && counted.contains(&to) {
@@ -468,6 +453,37 @@ impl<'a> Checker<'a> {
             }
         }
     }
+}
+
+/// All lists that a transaction read.
+fn lists_read(txn: &Txn) -> Vec<(Key, Vec<Element>)> {
+    let lists = |step: &Step| match step {
+        Step::Read(key, list) => vec![(*key, list.clone())],
+        Step::ReadAll(lists) => lists.clone().into_iter().collect(),
+        Step::Append(..) => Vec::new(),
+    };
+    txn.steps.iter().flat_map(lists).collect()
+}
+
+/// Committed transactions, and those of unknown outcome whose appends were read by another one
+/// that took place: what a transaction saw of itself says nothing.
+fn took_place(history: &[Txn], appended: &HashMap<Element, (usize, Key)>) -> HashSet<usize> {
+    let of = |wanted: Outcome| (0..history.len()).filter(move |at| history[*at].outcome == wanted);
+    let mut counted: HashSet<usize> = of(Outcome::Committed).collect();
+    let mut open: Vec<usize> = counted.iter().copied().collect();
+    while let Some(reader) = open.pop() {
+        for (_, list) in lists_read(&history[reader]) {
+            for element in list {
+                if let Some((writer, _)) = appended.get(&element)
+                    && history[*writer].outcome == Outcome::Unknown
+                    && counted.insert(*writer)
+                {
+                    open.push(*writer);
+                }
+            }
+        }
+    }
+    counted
 }
 
 /// Who can be reached from whom through edges of some kinds; worked out once for each start.
