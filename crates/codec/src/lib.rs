@@ -4,6 +4,7 @@
 //! - [`key`]: values to bytes whose order is the order of the values.
 //! - [`row`]: a row as one compact byte string with random access to its columns.
 //! - [`checksum`]: CRC-32 for records, XXH3 for blocks.
+//! - [`varint`]: small numbers in few bytes.
 //! - [`copy`]: PostgreSQL's COPY formats, streaming in both directions.
 //!
 //! # Invariants
@@ -20,5 +21,6 @@ mod error;
 pub mod key;
 mod payload;
 pub mod row;
+pub mod varint;
 
 pub use error::CodecError;

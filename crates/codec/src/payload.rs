@@ -5,6 +5,7 @@
 use tessera_types::{ArrayRef, ArrayValue, Decimal, Interval, SqlType, Value, ValueRef};
 
 use crate::CodecError;
+use crate::varint::{read_varint, write_varint};
 
 /// `numeric(p, s)` with at most this many digits is kept in 64 bits, its scale in the type.
 const SHORT_NUMERIC_DIGITS: u8 = 18;
@@ -218,31 +219,4 @@ fn read_array(element: &SqlType, bytes: &[u8]) -> Result<ArrayValue, CodecError>
         dimensions,
         elements,
     })
-}
-
-/// LEB128.
-pub(crate) fn write_varint(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push((value as u8) | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-/// LEB128, moves `bytes` behind it; None when malformed.
-pub(crate) fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0u64;
-    for index in 0..10 {
-        let byte = *bytes.get(index)?;
-        let part = u64::from(byte & 0x7f);
-        if index == 9 && part > 1 {
-            return None;
-        }
-        value |= part << (7 * index);
-        if byte < 0x80 {
-            *bytes = &bytes[index + 1..];
-            return Some(value);
-        }
-    }
-    None
 }

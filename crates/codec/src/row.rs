@@ -8,6 +8,7 @@ use tessera_types::{SqlType, Value, ValueRef};
 
 use crate::CodecError;
 use crate::payload;
+use crate::varint::{read_varint, write_varint};
 
 /// End offsets of 16 bits.
 const FORMAT_SHORT: u8 = 1;
@@ -103,7 +104,7 @@ impl RowLayout {
         }
         let (fixed, variable) = self.prefixes[values.len()];
         out.push(FORMAT_SHORT);
-        payload::write_varint(values.len() as u64, out);
+        write_varint(values.len() as u64, out);
         let bitmap = out.len();
         out.resize(bitmap + values.len().div_ceil(8), 0);
         let fixed_start = out.len();
@@ -200,7 +201,7 @@ impl<'a> RowReader<'a> {
                 rest = &rest[1..];
                 usize::from(count)
             }
-            _ => usize::try_from(payload::read_varint(&mut rest).ok_or(TRUNCATED)?)
+            _ => usize::try_from(read_varint(&mut rest).ok_or(TRUNCATED)?)
                 .map_err(|_| CodecError::Malformed { what: "row" })?,
         };
         let &(fixed, variable) = layout.prefixes.get(count).ok_or(CodecError::Malformed {
