@@ -6,11 +6,14 @@
 
 mod decode;
 mod document;
+mod json;
 mod number;
 
 use tessera_types::{SqlType, Value, ValueRef};
 
 use crate::CodecError;
+
+pub use json::{encode_json, kind_end, kind_start};
 
 const TAG_NULL_FIRST: u8 = 0;
 const TAG_VALUE: u8 = 1;

@@ -3,6 +3,7 @@
 //! # Map
 //! - [`key`]: values to bytes whose order is the order of the values.
 //! - [`row`]: a row as one compact byte string with random access to its columns.
+//! - [`json`]: documents as bytes with access to any field.
 //! - [`checksum`]: CRC-32 for records, XXH3 for blocks.
 //! - [`varint`]: small numbers in few bytes.
 //! - [`copy`]: PostgreSQL's COPY formats, streaming in both directions.
@@ -18,6 +19,7 @@
 pub mod checksum;
 pub mod copy;
 mod error;
+pub mod json;
 pub mod key;
 mod payload;
 pub mod row;

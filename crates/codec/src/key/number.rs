@@ -85,7 +85,7 @@ pub(super) fn encode_text(number: &str, out: &mut Vec<u8>) {
 }
 
 /// `0.digits * 10^exponent`, digits in ASCII without zeros in front.
-fn encode_digits(negative: bool, exponent: i32, digits: &[u8], out: &mut Vec<u8>) {
+pub(super) fn encode_digits(negative: bool, exponent: i32, digits: &[u8], out: &mut Vec<u8>) {
     let kept = digits
         .iter()
         .rposition(|digit| *digit != b'0')
