@@ -11,7 +11,7 @@ use super::{
     compare_keys, parse,
 };
 use crate::CodecError;
-use crate::payload::write_varint;
+use crate::varint::write_varint;
 
 /// Offsets of two bytes reach this far.
 const SHORT_BYTES_MAX: usize = u16::MAX as usize;

@@ -9,7 +9,7 @@ use super::{
     TAG_NULL, TAG_OBJECT, TAG_OBJECT_LONG, TAG_STRING, TAG_TRUE,
 };
 use crate::CodecError;
-use crate::payload::read_varint;
+use crate::varint::read_varint;
 
 const MALFORMED: CodecError = CodecError::Malformed { what: "document" };
 
