@@ -16,7 +16,7 @@ use crate::error::CatalogError;
 use crate::names::truncate_name;
 use crate::refusal;
 use crate::spec::{AlterTable, SequenceChange};
-use crate::state::{CatalogState, Relation};
+use crate::state::{CatalogState, KEY_SPACES_SCHEMA, Relation};
 
 impl Catalog {
     /// ALTER TABLE: all actions or none. Answers the new definition.
@@ -391,6 +391,10 @@ impl Catalog {
             .ok_or_else(|| refusal::no_such_schema(from))?;
         if state.has_schema(&to) {
             return Err(refusal::schema_exists(&to).into());
+        }
+        if from == KEY_SPACES_SCHEMA {
+            let message = format!("cannot rename schema {from}: the database system needs it");
+            return Err(Report::error(codes::DEPENDENT_OBJECTS_STILL_EXIST, message).into());
         }
         if to.starts_with("pg_") {
             return Err(refusal::reserved_schema_name(&to).into());

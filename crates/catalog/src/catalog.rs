@@ -10,7 +10,7 @@ use tessera_storage::{Durability, KeyRange, KeySpace, Origin, ScanOptions};
 use tessera_transactions::{Isolation, Transaction, TransactionOptions, Transactions};
 use tessera_types::{RelationId, Version};
 
-use crate::definition::{SchemaDef, SequenceDef, TableDef, UserDef, ViewDef};
+use crate::definition::{Model, SchemaDef, SequenceDef, TableDef, UserDef, ViewDef};
 use crate::error::CatalogError;
 use crate::names::{PG_AUTHID, PG_CLASS, PG_NAMESPACE};
 use crate::overlay::Overlay;
@@ -22,6 +22,8 @@ use crate::statistics::Statistics;
 
 /// Oid of the schema `public`, as in PostgreSQL.
 pub const PUBLIC_SCHEMA_OID: u32 = 2200;
+/// Oid of the schema `kv`.
+pub const KEY_SPACES_SCHEMA_OID: u32 = 2201;
 /// Oid of the first administrator, as in PostgreSQL.
 pub const BOOTSTRAP_USER_OID: u32 = 10;
 
@@ -106,7 +108,13 @@ impl Edit {
     pub(crate) fn drop_relation(&mut self, relation: &Relation) {
         let kind = match relation {
             Relation::Table(table) => {
-                self.add_garbage(table.storage, false);
+                match table.model {
+                    Model::Rows => self.add_garbage(table.storage, false),
+                    Model::KeySpace | Model::Collection => self.add_whole_garbage(table.storage),
+                }
+                for part in &table.parts {
+                    self.add_garbage(*part, true);
+                }
                 for index in &table.indexes {
                     self.add_garbage(index.storage, true);
                 }
@@ -123,9 +131,26 @@ impl Edit {
 
     /// The keys of this storage are unreachable once the transaction is committed.
     pub(crate) fn add_garbage(&mut self, storage: RelationId, is_index: bool) {
-        let garbage = Garbage { storage, is_index };
-        self.put(Kind::Garbage, storage.0, &Record::Garbage(garbage));
-        self.garbage.push((storage.0, garbage));
+        self.list_garbage(Garbage {
+            storage,
+            is_index,
+            is_whole: false,
+        });
+    }
+
+    /// The same, of rows and index entries under one id.
+    fn add_whole_garbage(&mut self, storage: RelationId) {
+        self.list_garbage(Garbage {
+            storage,
+            is_index: false,
+            is_whole: true,
+        });
+    }
+
+    fn list_garbage(&mut self, garbage: Garbage) {
+        let id = garbage.storage.0;
+        self.put(Kind::Garbage, id, &Record::Garbage(garbage));
+        self.garbage.push((id, garbage));
     }
 
     pub(crate) fn put(&mut self, kind: Kind, id: u32, record: &Record) {
@@ -183,6 +208,7 @@ impl Catalog {
         if is_new {
             catalog.write_first_entries().await?;
         }
+        catalog.ensure_key_spaces_schema().await?;
         Ok(catalog)
     }
 
@@ -347,14 +373,17 @@ impl Catalog {
         Ok(())
     }
 
-    /// Locks a table against everything else and answers its newest definition.
+    /// Locks a table of rows against everything else and answers its newest definition.
     pub(crate) async fn lock_table(
         &self,
         txn: &Transaction,
         id: RelationId,
     ) -> Result<Arc<TableDef>, CatalogError> {
         match self.lock_relation(txn, id).await? {
-            Relation::Table(table) => Ok(table),
+            Relation::Table(table) => {
+                refusal::check_is_rows(&table)?;
+                Ok(table)
+            }
             other => Err(refusal::wrong_kind(other.name(), "a table").into()),
         }
     }

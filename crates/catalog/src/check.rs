@@ -5,7 +5,7 @@ use tessera_types::{RelationId, Report, SqlType, codes};
 use crate::definition::{ColumnDef, SequenceOptions, TableDef};
 use crate::refusal;
 use crate::spec::SequenceChange;
-use crate::state::SYSTEM_SCHEMAS;
+use crate::state::{KEY_SPACES_SCHEMA, SYSTEM_SCHEMAS};
 
 /// Columns of a table, as in PostgreSQL.
 pub const COLUMNS_MAX: usize = 1_600;
@@ -18,6 +18,9 @@ const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "cmax", "xmax", "cmin", "xmin", "
 pub(crate) fn check_schema_is_writable(schema: &str, name: &str) -> Result<(), Report> {
     if SYSTEM_SCHEMAS.contains(&schema) {
         return Err(refusal::system_schema(schema, name));
+    }
+    if schema == KEY_SPACES_SCHEMA {
+        return Err(refusal::key_spaces_only(name));
     }
     Ok(())
 }

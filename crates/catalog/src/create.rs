@@ -9,8 +9,8 @@ use tessera_types::{RelationId, Report, SqlType, Version, codes};
 use crate::catalog::{Catalog, Edit};
 use crate::check;
 use crate::definition::{
-    CheckDef, ColumnDef, ConstraintId, Identity, IndexColumn, IndexDef, ObjectVersion, OwnedBy,
-    SchemaDef, SequenceDef, TableDef, ViewDef,
+    CheckDef, ColumnDef, ConstraintId, Identity, IndexColumn, IndexDef, Model, ObjectVersion,
+    OwnedBy, SchemaDef, SequenceDef, TableDef, ViewDef,
 };
 use crate::error::CatalogError;
 use crate::names::{choose_name, join_columns, truncate_name};
@@ -56,8 +56,22 @@ impl Catalog {
         txn: &Transaction,
         spec: TableSpec,
     ) -> Result<Arc<TableDef>, CatalogError> {
+        check::check_schema_is_writable(&spec.schema, &spec.name)?;
+        self.create_relation(txn, spec, Model::Rows, serde_json::Value::Null, Vec::new())
+            .await
+    }
+
+    /// A relation with columns, of any model. The caller has checked that it may be in the schema.
+    pub(crate) async fn create_relation(
+        &self,
+        txn: &Transaction,
+        spec: TableSpec,
+        model: Model,
+        options: serde_json::Value,
+        parts: Vec<RelationId>,
+    ) -> Result<Arc<TableDef>, CatalogError> {
         let name = truncate_name(&spec.name).into_owned();
-        self.lock_new_relation(txn, &spec.schema, &name).await?;
+        self.lock_free_name(txn, &spec.schema, &name).await?;
         check::check_column_count(spec.columns.len())?;
         let id = self.next_id().await?;
         let mut table = TableDef {
@@ -66,6 +80,9 @@ impl Catalog {
             schema: spec.schema,
             name,
             version: ObjectVersion(1),
+            model,
+            options,
+            parts,
             columns: Vec::new(),
             dropped: Vec::new(),
             next_column: 1,
@@ -264,6 +281,15 @@ impl Catalog {
         name: &str,
     ) -> Result<(), CatalogError> {
         check::check_schema_is_writable(schema, name)?;
+        self.lock_free_name(txn, schema, name).await
+    }
+
+    async fn lock_free_name(
+        &self,
+        txn: &Transaction,
+        schema: &str,
+        name: &str,
+    ) -> Result<(), CatalogError> {
         self.lock_relation_name(txn, schema, name).await?;
         let state = self.state_for(txn);
         self.check_schema_exists(&state, schema)?;

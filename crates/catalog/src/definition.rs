@@ -37,7 +37,37 @@ pub struct SchemaDef {
     pub comment: Option<String>,
 }
 
-/// One table with its columns, indexes and constraints.
+/// What a relation with columns holds, and so which crate gives its storage a meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Model {
+    /// Rows of a table.
+    #[default]
+    Rows,
+    /// Keys with values of several types and times to live.
+    KeySpace,
+    /// JSON documents.
+    Collection,
+}
+
+impl Model {
+    /// The word for such a relation in messages.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Model::Rows => "table",
+            Model::KeySpace => "key space",
+            Model::Collection => "collection",
+        }
+    }
+
+    /// Whether it is a table of rows; for records of releases that knew nothing else.
+    pub fn is_rows(&self) -> bool {
+        *self == Model::Rows
+    }
+}
+
+/// One table with its columns, indexes and constraints; or a key space or collection, with the
+/// columns by which SQL sees it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TableDef {
     /// Object id, stable over renames and changes.
@@ -50,6 +80,16 @@ pub struct TableDef {
     pub name: String,
     /// Version of this definition.
     pub version: ObjectVersion,
+    /// What it holds.
+    #[serde(default, skip_serializing_if = "Model::is_rows")]
+    pub model: Model,
+    /// Properties that the model gives a meaning to; null for a table of rows.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub options: serde_json::Value,
+    /// Storage of the model's own indexes, destroyed with the relation. `options` says what each
+    /// is for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<RelationId>,
     /// Live columns in the order of their numbers. Numbers of dropped columns are not reused.
     pub columns: Vec<ColumnDef>,
     /// Columns that were dropped: stored rows may still have their slots.

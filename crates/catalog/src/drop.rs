@@ -12,7 +12,7 @@ use crate::definition::{TableDef, ViewDef};
 use crate::error::CatalogError;
 use crate::refusal;
 use crate::spec::DropBehavior;
-use crate::state::{CatalogState, Relation};
+use crate::state::{CatalogState, KEY_SPACES_SCHEMA, Relation};
 
 /// Views whose drop would be needed are looked for this deep.
 const DEPENDENT_VIEWS_MAX: usize = 10_000;
@@ -109,14 +109,13 @@ impl Catalog {
         let state = self.state_for(txn);
         let Some(schema) = state.schema(name).cloned() else {
             if state.has_schema(name) {
-                let message = format!(
-                    "cannot drop schema {name} because it is required by the database system"
-                );
-                let code = codes::DEPENDENT_OBJECTS_STILL_EXIST;
-                return Err(Report::error(code, message).into());
+                return Err(required_schema(name).into());
             }
             return Err(refusal::no_such_schema(name).into());
         };
+        if name == KEY_SPACES_SCHEMA {
+            return Err(required_schema(name).into());
+        }
         // Indexes and owned sequences go with their tables.
         let inside: Vec<Relation> = state
             .relations_in(name)
@@ -251,6 +250,13 @@ impl Catalog {
         let sequences = Arc::clone(&self.sequences);
         txn.on_publish(Box::new(move |_| sequences.forget(id)));
     }
+}
+
+fn required_schema(name: &str) -> Report {
+    Report::error(
+        codes::DEPENDENT_OBJECTS_STILL_EXIST,
+        format!("cannot drop schema {name} because it is required by the database system"),
+    )
 }
 
 fn refuse_identity_sequence(object: &str, table: &TableDef, column: u16) -> Report {

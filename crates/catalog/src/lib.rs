@@ -6,6 +6,7 @@
 //! - `state`: [`CatalogState`], one immutable version of everything, and look-ups in it.
 //! - `catalog`: [`Catalog`]: opening, the present state, publishing.
 //! - `overlay`: DDL of one transaction before its commit.
+//! - `model`: key spaces and collections as relations.
 //! - `create`, `alter`, `drop`, `comment`, `user`: the verbs; `check`: what they check.
 //! - `sequence`: values of sequences; `storage`: truncation and garbage; `statistics`: estimates.
 //! - `record`, `form`: the stored form; `names`: identifiers; [`refusal`]: PostgreSQL's texts.
@@ -31,6 +32,7 @@ mod definition;
 mod drop;
 mod error;
 mod form;
+mod model;
 mod names;
 mod overlay;
 mod record;
@@ -42,11 +44,11 @@ mod statistics;
 mod storage;
 mod user;
 
-pub use catalog::{BOOTSTRAP_USER_OID, Catalog, PUBLIC_SCHEMA_OID};
+pub use catalog::{BOOTSTRAP_USER_OID, Catalog, KEY_SPACES_SCHEMA_OID, PUBLIC_SCHEMA_OID};
 pub use check::{COLUMNS_MAX, INDEX_COLUMNS_MAX};
 pub use definition::{
     CheckDef, ColumnDef, ColumnStatistics, ConstraintId, DroppedColumn, Identity, IndexColumn,
-    IndexDef, ObjectVersion, OwnedBy, SchemaDef, SequenceDef, SequenceOptions, TableDef,
+    IndexDef, Model, ObjectVersion, OwnedBy, SchemaDef, SequenceDef, SequenceOptions, TableDef,
     TableStatistics, UserDef, ViewColumn, ViewDef,
 };
 pub use error::CatalogError;
@@ -56,4 +58,4 @@ pub use spec::{
     AlterTable, ColumnSource, ColumnSpec, CommentTarget, ConstraintSpec, DropBehavior,
     IndexColumnSpec, IndexSpec, SequenceChange, SequenceSpec, TableSpec, UserSpec, ViewSpec,
 };
-pub use state::{CatalogState, Relation, SYSTEM_SCHEMAS};
+pub use state::{CatalogState, KEY_SPACES_SCHEMA, Relation, SYSTEM_SCHEMAS};

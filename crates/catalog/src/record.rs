@@ -52,6 +52,9 @@ pub(crate) struct Garbage {
     pub(crate) storage: RelationId,
     /// An index, instead of rows.
     pub(crate) is_index: bool,
+    /// Both: a model may keep index entries under the relation's own id.
+    #[serde(default)]
+    pub(crate) is_whole: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -75,11 +78,11 @@ impl Kind {
 }
 
 impl Garbage {
-    pub(crate) fn space(self) -> KeySpace {
-        if self.is_index {
-            KeySpace::Indexes
-        } else {
-            KeySpace::Rows
+    pub(crate) fn spaces(self) -> &'static [KeySpace] {
+        match (self.is_whole, self.is_index) {
+            (true, _) => &[KeySpace::Rows, KeySpace::Indexes],
+            (false, true) => &[KeySpace::Indexes],
+            (false, false) => &[KeySpace::Rows],
         }
     }
 }

@@ -3,6 +3,8 @@
 
 use tessera_types::{Report, SqlState, codes};
 
+use crate::definition::{Model, TableDef};
+
 const SEQUENCE_GENERATOR_LIMIT_EXCEEDED: SqlState = SqlState::new(*b"2200H");
 
 /// 42P07.
@@ -35,6 +37,33 @@ pub fn wrong_kind(name: &str, kind: &str) -> Report {
     Report::error(
         codes::WRONG_OBJECT_TYPE,
         format!("\"{name}\" is not {kind}"),
+    )
+}
+
+/// 0A000 for what only tables of rows can do.
+pub fn check_is_rows(table: &TableDef) -> Result<(), Report> {
+    let (noun, door) = match table.model {
+        Model::Rows => return Ok(()),
+        Model::KeySpace => ("key space", "the Redis protocol or /api/v1/keys"),
+        Model::Collection => ("collection", "/api/v1/documents"),
+    };
+    let message = format!(
+        "\"{}\" is a {noun}, which SQL cannot do this with",
+        table.name
+    );
+    Err(Report::unsupported(message)
+        .with_table(table.schema.as_str(), table.name.as_str())
+        .with_hint(format!("Reach it through {door}.")))
+}
+
+/// 42501: relations of the schema `kv` are made by writing keys.
+pub fn key_spaces_only(name: &str) -> Report {
+    Report::error(
+        codes::INSUFFICIENT_PRIVILEGE,
+        format!("permission denied to create \"kv.{name}\""),
+    )
+    .with_detail(
+        "The schema \"kv\" holds key spaces only; they are made when they are first written to.",
     )
 }
 

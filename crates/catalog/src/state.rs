@@ -12,6 +12,9 @@ use crate::definition::{IndexDef, SchemaDef, SequenceDef, TableDef, UserDef, Vie
 /// Schemas that exist without being stored.
 pub const SYSTEM_SCHEMAS: [&str; 3] = ["pg_catalog", "information_schema", "tessera"];
 
+/// Name of the stored schema that holds the key spaces, and nothing else.
+pub const KEY_SPACES_SCHEMA: &str = "kv";
+
 /// Anything that shares the name space of tables.
 #[derive(Debug, Clone)]
 pub enum Relation {
@@ -67,7 +70,7 @@ impl Relation {
     /// The word for it in messages.
     pub fn kind(&self) -> &'static str {
         match self {
-            Relation::Table(_) => "table",
+            Relation::Table(table) => table.model.noun(),
             Relation::View(_) => "view",
             Relation::Sequence(_) => "sequence",
             Relation::Index(..) => "index",

@@ -54,7 +54,9 @@ impl Catalog {
         let txn = self.begin_internal(Durability::Durable);
         for (id, entry) in garbage {
             let range = KeyRange::prefix(&entry.storage.0.to_be_bytes());
-            store.destroy_range(entry.space(), range)?;
+            for space in entry.spaces() {
+                store.destroy_range(*space, range.clone())?;
+            }
             txn.delete(KeySpace::Catalog, record::key(Kind::Garbage, *id))?;
         }
         // The entries go last: after a crash in between, the ranges are destroyed again.

@@ -7,7 +7,7 @@
 //! Statements of others come without their literals: they are masked before they are kept.
 
 use serde_json::{Map, Value as Json, json};
-use tessera_catalog::CatalogState;
+use tessera_catalog::{CatalogState, Model};
 use tessera_locks::{CycleMember, LockError, Refused, Resource};
 use tessera_tables::Table;
 use tessera_transactions::{ConflictingWrite, Transaction};
@@ -214,6 +214,9 @@ impl Names<'_> {
 
     fn key(&self, relation: RelationId, key: &[u8]) -> Option<String> {
         let def = self.catalog.table(relation)?;
+        if !def.model.is_rows() {
+            return model_key(def.model, key);
+        }
         let table: std::sync::Arc<Table> = self.executor.writes().table(def);
         table.describe_key_bytes(key)
     }
@@ -222,7 +225,9 @@ impl Names<'_> {
     fn relation_of_key(&self, key: &[u8]) -> Option<RelationId> {
         let storage = RelationId(u32::from_be_bytes(*key.first_chunk::<4>()?));
         let owns = |table: &&std::sync::Arc<tessera_catalog::TableDef>| {
-            table.storage == storage || table.indexes.iter().any(|index| index.storage == storage)
+            table.storage == storage
+                || table.parts.contains(&storage)
+                || table.indexes.iter().any(|index| index.storage == storage)
         };
         self.catalog
             .tables()
@@ -237,6 +242,17 @@ impl Names<'_> {
             None => report,
         }
     }
+}
+
+/// Keys of records and documents are text behind a prefix of their own.
+fn model_key(model: Model, key: &[u8]) -> Option<String> {
+    let (column, prefix_bytes) = match model {
+        Model::Rows => return None,
+        Model::KeySpace => ("key", 5),
+        Model::Collection => ("id", 4),
+    };
+    let name = String::from_utf8_lossy(key.get(prefix_bytes..)?);
+    Some(format!("({column})=({name})"))
 }
 
 /// `row (id)=(1) of table "t"`, for views.

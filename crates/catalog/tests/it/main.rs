@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something fails")]
 
 mod ddl;
+mod models;
 mod names;
 mod sequences;
 mod world;

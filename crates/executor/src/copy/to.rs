@@ -75,6 +75,7 @@ impl CopyTo {
                 };
                 match relation {
                     Some(Relation::Table(def)) => {
+                        tessera_catalog::refusal::check_is_rows(&def)?;
                         let positions = column_positions(&def, columns)?;
                         let names = positions.iter().map(|at| def.columns[*at].name.clone());
                         let types = positions.iter().map(|at| def.columns[*at].sql_type.clone());

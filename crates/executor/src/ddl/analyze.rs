@@ -26,7 +26,7 @@ struct Column {
 
 impl Run<'_> {
     pub(super) async fn analyze(&self, table: &Arc<TableDef>) -> Result<(), Report> {
-        if self.context.txn.is_read_only() {
+        if self.context.txn.is_read_only() || !table.model.is_rows() {
             return Ok(());
         }
         let prepared = self.executor.writes().table(table);

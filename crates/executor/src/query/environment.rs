@@ -150,7 +150,10 @@ impl BindEnvironment for BindingEnvironment<'_> {
             }
         };
         match &found {
-            catalog::Relation::Table(def) => Ok(Some(self.table(def))),
+            catalog::Relation::Table(def) => {
+                catalog::refusal::check_is_rows(def)?;
+                Ok(Some(self.table(def)))
+            }
             catalog::Relation::View(def) => self.view(def).map(Some),
             catalog::Relation::Sequence(def) => Ok(Some(computed(sequence_table(def)))),
             other => Err(Report::error(

@@ -45,7 +45,7 @@ impl<'a> Names<'a> {
             .catalog
             .resolve(self.search_path, name.schema.as_deref(), &name.name)?
         {
-            Relation::Table(table) => Some(table),
+            Relation::Table(table) if table.model.is_rows() => Some(table),
             _ => None,
         }
     }
@@ -60,7 +60,10 @@ impl<'a> Names<'a> {
             ));
         }
         match self.relation(&name)? {
-            Relation::Table(table) => Ok(table),
+            Relation::Table(table) => {
+                tessera_catalog::refusal::check_is_rows(&table)?;
+                Ok(table)
+            }
             Relation::View(view) => Err(Report::error(
                 codes::OBJECT_NOT_IN_PREREQUISITE_STATE,
                 format!("cannot {verb} view \"{}\"", view.name),

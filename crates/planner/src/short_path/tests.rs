@@ -52,6 +52,9 @@ fn table() -> TableDef {
         schema: "public".to_owned(),
         name: "t".to_owned(),
         version: ObjectVersion(1),
+        model: tessera_catalog::Model::Rows,
+        options: serde_json::Value::Null,
+        parts: Vec::new(),
         columns: vec![
             column(1, "id", SqlType::Integer, true),
             column(2, "a", SqlType::Integer, false),
