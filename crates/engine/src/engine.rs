@@ -18,6 +18,7 @@ use tessera_types::{Report, codes};
 
 use crate::activity::{SessionInfo, Sessions};
 use crate::background::Background;
+use crate::models::Models;
 use crate::options::{ADMIN, DATABASE, EngineOptions, SessionOptions, StoreKind};
 use crate::scram::{ITERATIONS, SALT_BYTES, Verifier};
 use crate::session::Session;
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) executor: Executor,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) models: Arc<Models>,
     background: Background,
     query_runtime: Mutex<Option<tokio::runtime::Runtime>>,
     /// Makes the answers for unknown users; new with every opening.
@@ -101,7 +103,8 @@ impl Engine {
             options.sessions_max,
             options.sessions_reserved,
         ));
-        let background = Background::start(catalog.clone(), store.clone())?;
+        let models = Models::new(&catalog, &options.setting_defaults)?;
+        let background = Background::start(catalog.clone(), store.clone(), models.clone())?;
         let engine = Engine {
             shared: Arc::new(Shared {
                 environment,
@@ -110,6 +113,7 @@ impl Engine {
                 catalog,
                 executor,
                 sessions,
+                models,
                 background,
                 query_runtime: Mutex::new(Some(query_runtime)),
                 mock_secret,
@@ -230,6 +234,7 @@ impl Engine {
             return Ok(());
         }
         shared.sessions.shut_down();
+        shared.models.shut_down();
         shared.background.stop().await;
         // Without it the next start skips some values; that is allowed, so the close goes on.
         if let Err(error) = shared.catalog.flush_sequences().await {

@@ -20,8 +20,10 @@
 //! - `engine`: [`Engine`]: opening, closing, health; `background`: its tasks.
 //! - `activity`: the open sessions, cancelling, connection limits.
 //! - `session`: [`Session`]: statements, transactions, prepared statements, cursors.
+//! - [`models`]: [`Client`](models::Client): keys and documents in the same transactions.
 //! - `settings`: the registry behind SET and SHOW.
-//! - `scram`, `users`, `role_statement`: password verifiers, who may log in.
+//! - `scram`, `users`, `role_statement`: password verifiers, who may log in; `throttle`: failed
+//!   logins by address.
 //! - `privileges`: what an ordinary user may do.
 //! - `measure`: metrics of statements and transactions.
 //! - `lexer`, `fingerprint`: recognizes a statement that was seen before with other literals.
@@ -41,6 +43,7 @@ mod engine;
 mod fingerprint;
 mod lexer;
 mod measure;
+pub mod models;
 mod options;
 mod privileges;
 mod result;
@@ -48,6 +51,7 @@ mod role_statement;
 pub mod scram;
 mod session;
 mod settings;
+mod throttle;
 mod users;
 
 pub use activity::{CancelHandle, SessionInfo};
@@ -58,7 +62,13 @@ pub use session::{
     CopyIn, CopyOut, Outcome, Portal, PortalStep, PreparedStatement, Rows, Session,
     SourceStatement, TransactionStatus,
 };
+/// The document model, for doors that speak it.
+pub use tessera_documents as documents;
 pub use tessera_executor::{CommandTag, OidNames, RowBatch};
+/// The key-value model, for doors that speak it.
+pub use tessera_keyvalue as keyvalue;
 pub use tessera_planner::ColumnInfo;
+pub use tessera_transactions::{Isolation, Transaction, TxnView};
 pub use tessera_types::{Report, Value};
+pub use throttle::Throttle;
 pub use users::{UserInfo, Users};

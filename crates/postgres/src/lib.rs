@@ -4,7 +4,7 @@
 //! - `server`: [`Server`]: the listener, one task per connection, shutdown.
 //! - `options`: what the port is opened with.
 //! - `startup`: from the first byte to a session: TLS, start-up message, authentication.
-//! - `scram`: the SCRAM-SHA-256 exchange; `throttle`: failed logins by address.
+//! - `scram`: the SCRAM-SHA-256 exchange.
 //! - `connection`: the loop of a logged-in client; `simple`, `extended`, `copy`: its messages.
 //! - `wire`: the socket with its two buffers; `frontend`: messages read, checked strictly;
 //!   `backend`: messages written; `values`: parameters and rows.
@@ -29,7 +29,6 @@ mod scram;
 mod server;
 mod simple;
 mod startup;
-mod throttle;
 mod values;
 mod wire;
 

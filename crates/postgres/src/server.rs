@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures::FutureExt;
 use socket2::{SockRef, TcpKeepalive};
-use tessera_engine::Engine;
+use tessera_engine::{Engine, Throttle};
 use tessera_tasks::TaskGroup;
 use tessera_telemetry::labels::{ConnectionResult, ConnectionState, Protocol};
 use tessera_telemetry::{CorrelationId, metrics};
@@ -22,7 +22,6 @@ use crate::backend;
 use crate::connection::{Connection, Shutdown};
 use crate::options::{Authentication, ServeError, ServerOptions};
 use crate::startup::{self, Port, Started};
-use crate::throttle::Throttle;
 use crate::wire::{Socket, Wire};
 
 /// Connections of one port, logged in or not; above every configured limit.

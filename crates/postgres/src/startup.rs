@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
 use tessera_engine::scram::Verifier;
-use tessera_engine::{Engine, Session, SessionOptions};
+use tessera_engine::{Engine, Session, SessionOptions, Throttle};
 use tessera_telemetry::labels::{AuthMethod, Outcome, Protocol};
 use tessera_telemetry::metrics;
 use tessera_types::{Report, codes};
@@ -15,7 +15,6 @@ use crate::backend;
 use crate::frontend::{Fields, utf8};
 use crate::options::{Authentication, ServerOptions};
 use crate::scram::{Exchange, MECHANISM};
-use crate::throttle::Throttle;
 use crate::wire::{Gone, Socket, Wire};
 
 /// Longest start-up packet, as in PostgreSQL.

@@ -473,8 +473,9 @@ impl Session {
         Ok(format!("{}-{token}", self.user.oid))
     }
 
-    /// `SET tessera.join = 'token'`.
-    pub(super) fn join_transaction(&mut self, token: &str) -> Result<(), Report> {
+    /// `SET tessera.join = 'token'`: takes part in the transaction that another session, or
+    /// [`crate::models::Client::begin`], has begun.
+    pub fn join_transaction(&mut self, token: &str) -> Result<(), Report> {
         if self.in_block() || self.transaction.txn.is_some() {
             return Err(Report::error(
                 codes::ACTIVE_SQL_TRANSACTION,

@@ -6,5 +6,6 @@ mod cancel;
 mod clients;
 mod contention;
 mod durable;
+mod models;
 mod retry;
 mod script;

@@ -12,19 +12,21 @@ const WINDOW: Duration = Duration::from_secs(60);
 const ADDRESSES_MAX: usize = 10_000;
 
 /// Failed logins by address.
-pub(crate) struct Throttle {
+#[derive(Debug)]
+pub struct Throttle {
     failures_max: u32,
     failures: Mutex<HashMap<IpAddr, Failures>>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Failures {
     count: u32,
     since: Instant,
 }
 
 impl Throttle {
-    pub(crate) fn new(failures_max: u32) -> Throttle {
+    /// Refuses an address after so many failures within a minute.
+    pub fn new(failures_max: u32) -> Throttle {
         Throttle {
             failures_max,
             failures: Mutex::default(),
@@ -32,7 +34,7 @@ impl Throttle {
     }
 
     /// Whether a login from the address may be tried.
-    pub(crate) fn allows(&self, address: IpAddr, now: Instant) -> bool {
+    pub fn allows(&self, address: IpAddr, now: Instant) -> bool {
         self.failures
             .lock()
             .get(&network(address))
@@ -42,7 +44,7 @@ impl Throttle {
     }
 
     /// A login failed.
-    pub(crate) fn failed(&self, address: IpAddr, now: Instant) {
+    pub fn failed(&self, address: IpAddr, now: Instant) {
         let mut all = self.failures.lock();
         if all.len() >= ADDRESSES_MAX {
             all.retain(|_, failures| now.duration_since(failures.since) < WINDOW);
@@ -64,7 +66,7 @@ impl Throttle {
     }
 
     /// A login succeeded: the address is forgiven.
-    pub(crate) fn succeeded(&self, address: IpAddr) {
+    pub fn succeeded(&self, address: IpAddr) {
         self.failures.lock().remove(&network(address));
     }
 }
