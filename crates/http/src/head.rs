@@ -51,7 +51,7 @@ pub(crate) async fn read(
             }
             searched = bytes.len();
             if bytes.len() > HEAD_BYTES_MAX {
-                return Err(Refusal::Answer(TOO_LARGE));
+                return Err(Refusal::Answer(too_large()));
             }
         }
     };
@@ -61,10 +61,12 @@ pub(crate) async fn read(
     }
 }
 
-const TOO_LARGE: Problem = Problem {
-    status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-    detail: "the request's head is too large",
-};
+fn too_large() -> Problem {
+    Problem::new(
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "the request's head is too large",
+    )
+}
 
 fn find_end(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|window| window == b"\r\n\r\n")
@@ -80,7 +82,7 @@ fn check(head: &[u8]) -> Result<(), Problem> {
         encodings += usize::from(name.trim_ascii().eq_ignore_ascii_case(b"transfer-encoding"));
     }
     if fields > HEADERS_MAX || head.len() > HEAD_BYTES_MAX {
-        return Err(TOO_LARGE);
+        return Err(too_large());
     }
     if lengths > 1 || encodings > 1 || lengths + encodings > 1 {
         let detail = "more than one header states the length of the body";

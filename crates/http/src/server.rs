@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Body;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use tessera_engine::Engine;
 use tessera_tasks::{Drained, TaskGroup};
 use tessera_telemetry::labels::{ConnectionResult, ConnectionState, Protocol};
 use tessera_telemetry::metrics;
@@ -16,13 +18,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
+use crate::api::{Api, ApiOptions};
 use crate::head::{self, HEAD_BYTES_MAX, HEADERS_MAX, Refusal, Rewound};
 use crate::health::HealthSource;
-use crate::router::{Shared, router};
+use crate::router::{Peer, Shared, rewritten, router};
 
 /// After a failed accept (too many open files), this long until the next.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Requests with an `Idempotency-Key` at work: they go on when their client is gone.
+const DETACHED_MAX: usize = 256;
 
 /// What the HTTP port is opened with.
 #[derive(Clone)]
@@ -72,6 +78,8 @@ pub struct HttpServer {
     address: SocketAddr,
     listener: TaskGroup,
     connections: TaskGroup,
+    detached: TaskGroup,
+    api: Arc<Api>,
 }
 
 impl HttpServer {
@@ -88,8 +96,11 @@ impl HttpServer {
         let address = listener.local_addr().map_err(bind)?;
         let listening = TaskGroup::new("http-listener", "http", 1);
         let connections = listening.child("http-connections", "http", options.connections_max);
+        let detached = listening.child("http-detached", "http", DETACHED_MAX);
+        let api = Arc::new(Api::new(detached.clone()));
         let service = router(Shared {
             health,
+            api: api.clone(),
             host_names: options.host_names.clone().into(),
         });
         let acceptor = Acceptor {
@@ -105,7 +116,14 @@ impl HttpServer {
             address,
             listener: listening,
             connections,
+            detached,
+            api,
         })
+    }
+
+    /// Opens the routes to data; until then they answer 503. The first call counts.
+    pub fn open(&self, engine: Engine, options: ApiOptions) {
+        self.api.open(engine, options);
     }
 
     /// Where it listens.
@@ -116,11 +134,12 @@ impl HttpServer {
     /// Takes no more connections, lets running requests finish, ends the rest at the deadline.
     /// Counts the listener and all connections.
     pub async fn stop(self, patience: Duration) -> Drained {
-        let (listener, connections) = tokio::join!(
+        let (listener, connections, detached) = tokio::join!(
             self.listener.drain(patience),
-            self.connections.drain(patience)
+            self.connections.drain(patience),
+            self.detached.drain(patience)
         );
-        listener + connections
+        listener + connections + detached
     }
 }
 
@@ -140,15 +159,15 @@ impl Acceptor {
                 () = stop.cancelled() => return,
                 accepted = listener.accept() => accepted,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept an HTTP connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
-            let work = self.clone().serve(stream, tls.clone());
+            let work = self.clone().serve(stream, Peer(peer), tls.clone());
             let outcome = match self.connections.spawn("connection", work) {
                 Ok(_) => ConnectionResult::Accepted,
                 Err(_) => ConnectionResult::Limit,
@@ -157,7 +176,7 @@ impl Acceptor {
         }
     }
 
-    async fn serve(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
+    async fn serve(self, stream: TcpStream, peer: Peer, tls: Option<TlsAcceptor>) {
         let metrics = metrics();
         let started = Instant::now();
         let gauge = metrics
@@ -169,14 +188,14 @@ impl Acceptor {
         let patience = self.options.connection_timeout;
         let work = async {
             match tls {
-                None => self.speak(stream).await,
+                None => self.speak(stream, peer).await,
                 Some(tls) => {
                     let timer = metrics.tls_handshake_duration.start();
                     let shaken = tls.accept(stream);
                     let shaken = tokio::time::timeout(self.options.head_timeout, shaken).await;
                     drop(timer);
                     if let Ok(Ok(stream)) = shaken {
-                        self.speak(stream).await;
+                        self.speak(stream, peer).await;
                     }
                 }
             }
@@ -189,7 +208,10 @@ impl Acceptor {
             .record(started.elapsed());
     }
 
-    async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, mut stream: S) {
+    async fn speak<S>(&self, mut stream: S, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let stop = self.connections.token();
         let patience = self.options.head_timeout;
         let first = tokio::select! {
@@ -208,7 +230,12 @@ impl Acceptor {
             taken: 0,
             stream,
         });
-        let service = TowerToHyperService::new(self.service.clone());
+        let router = self.service.clone();
+        let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+            let mut request = rewritten(request.map(Body::new));
+            request.extensions_mut().insert(peer);
+            router.clone().oneshot(request)
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(patience)

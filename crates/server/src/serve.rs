@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tessera_engine::{Engine, EngineOptions};
 use tessera_environment::Environment;
-use tessera_http::{HttpOptions, HttpServer};
+use tessera_http::{ApiOptions, HttpOptions, HttpServer};
 use tessera_postgres::{Authentication, ServeError, Server, ServerOptions};
 use tessera_telemetry::{CorrelationId, Format, init_logging, install_panic_hook, metrics};
 use tessera_types::{Report, codes};
@@ -178,6 +178,9 @@ async fn run(config: &Config, environment: Environment) -> Result<Exit, Failure>
             }
         },
     };
+    // What others can reach asks for passwords, whatever PostgreSQL's port does.
+    let trust = matches!(config.auth, Auth::Trust) && config.http.ip().is_loopback();
+    http.open(engine.clone(), ApiOptions { trust });
     health.set(Phase::Running(engine.clone()));
     let also = redis
         .as_ref()
@@ -202,6 +205,7 @@ async fn run(config: &Config, environment: Environment) -> Result<Exit, Failure>
             redis.stop().await;
         }
         postgres.stop(config.drain_timeout).await;
+        // Answers 503 to requests for data from here on.
         close(&engine, CLOSE_MAX).await;
         http.stop(HTTP_DRAIN).await;
     };

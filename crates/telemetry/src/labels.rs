@@ -113,10 +113,14 @@ labels! {
     /// Paths of the HTTP port.
     Route "route" {
         Live "/health/live" Ready "/health/ready" Startup "/health/startup" Metrics "/metrics"
-        Version "/api/v1/version" Index "/" Other "other"
+        Version "/api/v1/version" OpenApi "/api/v1/openapi.json" Keys "/api/v1/keys"
+        Documents "/api/v1/documents" Sql "/api/v1/sql" Transactions "/api/v1/transactions"
+        Tokens "/api/v1/tokens" Index "/" Other "other"
     }
     /// Methods of HTTP.
-    HttpMethod "method" { Get "GET" Head "HEAD" Post "POST" Other "other" }
+    HttpMethod "method" {
+        Get "GET" Head "HEAD" Post "POST" Put "PUT" Patch "PATCH" Delete "DELETE" Other "other"
+    }
     /// Classes of HTTP status codes.
     HttpCode "code" { Success "2xx" Redirect "3xx" Client "4xx" Server "5xx" }
     /// What a statement does.

@@ -1,6 +1,9 @@
 //! The HTTP port as clients, probes and attackers see it.
 #![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
+mod api;
+mod script;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
