@@ -22,8 +22,13 @@ const PARTS: [(&str, &str, &[&str]); 4] = [
     ("Decisions", "adr", &[]),
 ];
 
-/// The pages, by the name of the program's argument.
-const PAGES: [&str; 3] = ["errors", "metrics", "configuration"];
+/// The pages: the program's argument, and the file.
+const PAGES: [(&str, &str); 4] = [
+    ("errors", "errors.md"),
+    ("metrics", "metrics.md"),
+    ("configuration", "configuration.md"),
+    ("openapi", "openapi.json"),
+];
 
 pub(crate) fn run(project: &Project, check: bool) -> Result<()> {
     let docs = project.root().join("docs");
@@ -43,9 +48,9 @@ pub(crate) fn run(project: &Project, check: bool) -> Result<()> {
         Ok(())
     };
     let reference = project.build("reference", Profile::Dev)?;
-    for page in PAGES {
+    for (page, file) in PAGES {
         let text = output(project.command(&reference).arg(page))?;
-        put(format!("reference/{page}.md"), text)?;
+        put(format!("reference/{file}"), text)?;
     }
     put("SUMMARY.md".to_owned(), contents(&docs)?)?;
     if !old.is_empty() {

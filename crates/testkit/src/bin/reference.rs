@@ -13,7 +13,8 @@ fn main() -> Result<()> {
         Some("errors") => errors(),
         Some("metrics") => metrics(),
         Some("configuration") => tessera_server::config::reference_page(),
-        other => bail!("unknown page {other:?}; there are errors, metrics, configuration"),
+        Some("openapi") => tessera_http::openapi_text().to_owned(),
+        other => bail!("unknown page {other:?}; there are errors, metrics, configuration, openapi"),
     };
     Ok(std::io::stdout().write_all(page.as_bytes())?)
 }
