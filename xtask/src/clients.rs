@@ -80,6 +80,7 @@ fn with_server(
         home: &home,
         postgres_port: 0,
         http_port: 0,
+        redis_port: 0,
         trust: false,
     })?;
     let outcome = match client(&server) {

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 const FALLBACK_SCALE: f64 = 0.05;
 const POSTGRES_PORT: u16 = 5433;
 const HTTP_PORT: u16 = 8080;
+const REDIS_PORT: u16 = 6380;
 
 #[derive(Args)]
 pub(crate) struct DemoArguments {
@@ -88,7 +89,7 @@ pub(crate) fn run(project: &Project, arguments: &DemoArguments) -> Result<()> {
     if arguments.fresh && home.exists() {
         fs::remove_dir_all(&home)?;
     }
-    let server = start(&binary, &home, POSTGRES_PORT, HTTP_PORT)?;
+    let server = start(&binary, &home, [POSTGRES_PORT, HTTP_PORT, REDIS_PORT])?;
     load(&server, &data)?;
     show(&server, &data, &binary)?;
     if arguments.detach {
@@ -103,12 +104,14 @@ pub(crate) fn run(project: &Project, arguments: &DemoArguments) -> Result<()> {
     wait(server)
 }
 
-fn start(binary: &Path, home: &Path, postgres_port: u16, http_port: u16) -> Result<Server> {
+fn start(binary: &Path, home: &Path, ports: [u16; 3]) -> Result<Server> {
+    let [postgres_port, http_port, redis_port] = ports;
     Server::start(&ServerOptions {
         binary,
         home,
         postgres_port,
         http_port,
+        redis_port,
         trust: false,
     })
 }
@@ -147,6 +150,11 @@ fn show(server: &Server, data: &Data, binary: &Path) -> Result<()> {
         "own shell   {} sql --url '{}'",
         binary.display(),
         server.url()
+    );
+    println!("redis       {}", server.redis_cli());
+    println!(
+        "documents   http://{}/api/v1/openapi.json describes the HTTP API",
+        server.http()
     );
     println!("metrics     http://{}/metrics", server.http());
     println!("health      http://{}/health/ready", server.http());
@@ -199,12 +207,12 @@ fn check(project: &Project, binary: &Path, data: &Data) -> Result<()> {
     };
     let questions = flights::questions(folder)?;
     let home = fresh_home(project, "demo-check")?;
-    let server = start(binary, &home, 0, 0)?;
+    let server = start(binary, &home, [0; 3])?;
     load(&server, data)?;
     compare(&server, &questions)?;
     server.kill()?;
     println!("killed; starting again");
-    let server = start(binary, &home, 0, 0)?;
+    let server = start(binary, &home, [0; 3])?;
     compare(&server, &questions)?;
     show(&server, data, binary)?;
     server.stop()?;

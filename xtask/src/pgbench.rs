@@ -25,6 +25,7 @@ pub(crate) fn check(project: &Project, scale: u32) -> Result<Outcome> {
         home: &home,
         postgres_port: 0,
         http_port: 0,
+        redis_port: 0,
         trust: false,
     })?;
     let mut count = Count::default();

@@ -29,6 +29,7 @@ pub(crate) struct ServerOptions<'a> {
     /// The first ports to try; 0 takes any free one.
     pub(crate) postgres_port: u16,
     pub(crate) http_port: u16,
+    pub(crate) redis_port: u16,
     pub(crate) trust: bool,
 }
 
@@ -40,6 +41,7 @@ pub(crate) struct Server {
     home: PathBuf,
     postgres: SocketAddr,
     http: SocketAddr,
+    redis: SocketAddr,
     password: String,
 }
 
@@ -50,6 +52,7 @@ impl Server {
         let password = password(&options.home.join("admin-password"))?;
         let postgres = address_for(options.postgres_port)?;
         let http = address_for(options.http_port)?;
+        let redis = address_for(options.redis_port)?;
         let log = File::create(options.home.join("server.log"))?;
         let mut command = Command::new(options.binary);
         command
@@ -58,6 +61,7 @@ impl Server {
             .arg(options.home.join("data"));
         command.arg("--postgres").arg(postgres.to_string());
         command.arg("--http").arg(http.to_string());
+        command.arg("--redis").arg(redis.to_string());
         command.args(["--auth", if options.trust { "trust" } else { "scram" }]);
         command.env("TESSERA_ADMIN_PASSWORD", &password);
         command
@@ -72,6 +76,7 @@ impl Server {
             home: options.home.to_path_buf(),
             postgres,
             http,
+            redis,
             password,
         };
         server.wait_until_ready()?;
@@ -80,6 +85,16 @@ impl Server {
 
     pub(crate) fn http(&self) -> SocketAddr {
         self.http
+    }
+
+    /// The line that a user pastes for redis-cli.
+    pub(crate) fn redis_cli(&self) -> String {
+        format!(
+            "redis-cli -h {} -p {} --user admin --pass '{}'",
+            self.redis.ip(),
+            self.redis.port(),
+            self.password
+        )
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -104,6 +119,8 @@ impl Server {
             .env("PGUSER", "admin")
             .env("PGPASSWORD", &self.password)
             .env("PGDATABASE", "tessera")
+            .env("TESSERA_REDIS", self.redis.to_string())
+            .env("TESSERA_HTTP", self.http.to_string())
     }
 
     /// `tessera sql`, connected to this server.

@@ -17,12 +17,17 @@ pub(crate) enum Tool<T> {
 }
 
 /// Versions are open within a major: the clients' newest must work.
-const PYTHON_PACKAGES: [&str; 3] = ["psycopg[binary]>=3.2", "asyncpg>=0.29", "duckdb>=1.0"];
+const PYTHON_PACKAGES: [&str; 4] = [
+    "psycopg[binary]>=3.2",
+    "asyncpg>=0.29",
+    "duckdb>=1.0",
+    "redis>=5",
+];
 
 /// Where Debian puts PostgreSQL's server programs.
 const POSTGRES_FOLDERS: &str = "/usr/lib/postgresql";
 
-/// A Python interpreter that can import psycopg, asyncpg and duckdb.
+/// A Python interpreter that can import psycopg, asyncpg, duckdb and redis.
 pub(crate) fn python(project: &Project) -> Result<Tool<PathBuf>> {
     let folder = project.target().join("tools/python");
     let python = folder.join("bin/python");

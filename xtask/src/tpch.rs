@@ -85,6 +85,7 @@ pub(crate) fn check(project: &Project, arguments: &TpchArguments) -> Result<Outc
         home: &home,
         postgres_port: 0,
         http_port: 0,
+        redis_port: 0,
         trust: false,
     })?;
     let began = Instant::now();

@@ -104,6 +104,7 @@ impl Engine {
             options.sessions_reserved,
         ));
         let models = Models::new(&catalog, &options.setting_defaults)?;
+        executor.set_key_spaces(models.clone());
         let background = Background::start(catalog.clone(), store.clone(), models.clone())?;
         let engine = Engine {
             shared: Arc::new(Shared {

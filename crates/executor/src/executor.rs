@@ -14,6 +14,7 @@ use tessera_types::{FormatContext, Report, SqlType};
 use crate::context::{SessionContext, StatementContext};
 use crate::outcome::Outcome;
 use crate::query::QueryEngine;
+use crate::scan::KeySpaces;
 use crate::system_catalog::SystemTables;
 use crate::{copy, ddl, dml, explain, functions, operators, query, short_path, system_catalog};
 
@@ -68,6 +69,7 @@ struct Shared {
     queries: QueryEngine,
     writes: dml::cache::WriteCache,
     plans: PlanCache,
+    key_spaces: OnceLock<Arc<dyn KeySpaces>>,
 }
 
 /// A statement with its names and types resolved. Valid as long as the catalog it was prepared
@@ -170,6 +172,7 @@ impl Executor {
                 queries,
                 writes: dml::cache::WriteCache::default(),
                 plans: PlanCache::default(),
+                key_spaces: OnceLock::new(),
             }),
         })
     }
@@ -197,6 +200,15 @@ impl Executor {
     /// The tables of `pg_catalog` and `information_schema`.
     pub(crate) fn system_tables(&self) -> &Arc<SystemTables> {
         &self.shared.system_tables
+    }
+
+    /// Says who opens key spaces; once, by the engine.
+    pub fn set_key_spaces(&self, key_spaces: Arc<dyn KeySpaces>) {
+        let _ = self.shared.key_spaces.set(key_spaces);
+    }
+
+    pub(crate) fn key_spaces(&self) -> Option<Arc<dyn KeySpaces>> {
+        self.shared.key_spaces.get().cloned()
     }
 
     /// Tables prepared for writing, and what else writes share.

@@ -49,4 +49,5 @@ pub use context::{
 pub use copy::{CopyIn, CopyOut};
 pub use executor::{Executor, ExecutorOptions, Prepared};
 pub use outcome::{CommandTag, Outcome, RowBatch, RowStream};
+pub use scan::KeySpaces;
 pub use system_catalog::names::OidNames;

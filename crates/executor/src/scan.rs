@@ -6,6 +6,7 @@
 //! 3. Rows come in key order within a partition, and partitions are disjoint and ascending.
 
 mod exec;
+mod models;
 mod system;
 
 use std::any::Any;
@@ -25,6 +26,8 @@ use tessera_types::SqlType;
 
 use crate::access::{self, Access};
 pub(crate) use exec::TableScanExec;
+pub use models::KeySpaces;
+pub(crate) use models::{ModelScanExec, ModelTable};
 pub(crate) use system::{SystemScanExec, SystemSource};
 
 /// Name of the hidden column that holds a row's key.

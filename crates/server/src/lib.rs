@@ -6,7 +6,7 @@
 //! - `serve`: opens the engine and the ports, waits, drains.
 //! - `signals`: what asks the server to stop.
 //! - `health`: what the HTTP port tells about the server; `collect`: gauges read from the engine.
-//! - `redis`: tells clients of that protocol that it is not spoken yet.
+//! - `redis`: what the Redis port gets from the engine.
 //! - `tls`, `password`: secrets from files and the environment.
 //! - `exit`: messages and exit codes.
 //!

@@ -1,74 +1,129 @@
-//! The address of the Redis protocol, which this version does not speak: every client is told so
-//! in its own words and sent away.
+//! What the Redis port gets from the engine: users, transactions, key spaces.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tessera_tasks::{Drained, TaskGroup};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use tessera_engine::models::{BeginOptions, database_name};
+use tessera_engine::{ADMIN, Engine};
+use tessera_environment::{Clock, Environment};
+use tessera_keyvalue::Space;
+use tessera_redis::{Attempt, DATABASES, Database, Door, Login, ServerFacts};
+use tessera_telemetry::metrics;
+use tessera_transactions::{Isolation, Transaction, Transactions};
+use tessera_types::{RelationId, Report, codes};
 
-/// What a client reads, whatever it asked.
-const ANSWER: &[u8] = b"-ERR the Redis protocol is not part of this version of Tessera; \
-                        connect with a PostgreSQL client\r\n";
-/// Clients that are being answered at one time; more are closed unheard.
-const CLIENTS_MAX: usize = 64;
-/// Time for a client to take its answer.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// Pause after a failed accept, such as when file descriptors have run out.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// The name by which clients of Redis log in who give no name.
+const DEFAULT_USER: &str = "default";
 
-/// The open port.
-pub(crate) struct RedisPort {
-    address: SocketAddr,
-    tasks: TaskGroup,
+/// The engine as the Redis port sees it.
+pub(crate) struct RedisDoor {
+    engine: Engine,
+    environment: Environment,
+    /// Nobody needs a password: `auth = "trust"`.
+    is_trusting: bool,
+    started: Duration,
+    /// Numbers of the databases that are open.
+    numbers: Mutex<HashMap<RelationId, u32>>,
 }
 
-impl RedisPort {
-    /// Opens the port and answers it in the background.
-    pub(crate) async fn start(address: SocketAddr) -> std::io::Result<RedisPort> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        let tasks = TaskGroup::new("redis", "server", CLIENTS_MAX + 1);
-        // The group is new and has room for one.
-        let started = tasks.spawn("accept", accept(listener, tasks.clone()));
-        debug_assert!(started.is_ok());
-        Ok(RedisPort { address, tasks })
-    }
-
-    /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Closes the port and every connection to it.
-    pub(crate) async fn stop(self) -> Drained {
-        self.tasks.drain(PATIENCE).await
-    }
-}
-
-async fn accept(listener: TcpListener, tasks: TaskGroup) {
-    let stop = tasks.token();
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            // A full group drops the connection.
-            Ok((stream, _)) => drop(tasks.spawn("answer", async {
-                // Whether the client takes its answer is its own business.
-                let _ = tokio::time::timeout(PATIENCE, answer(stream)).await;
-            })),
-            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+impl RedisDoor {
+    pub(crate) fn new(engine: Engine, environment: Environment, is_trusting: bool) -> RedisDoor {
+        RedisDoor {
+            engine,
+            is_trusting,
+            started: environment.clock.monotonic(),
+            environment,
+            numbers: Mutex::default(),
         }
     }
 }
 
-async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
-    stream.write_all(ANSWER).await?;
-    stream.shutdown().await?;
-    // Closing with unread input would make the system drop the answer on its way.
-    while stream.read(&mut [0; 512]).await? > 0 {}
-    Ok(())
+impl Door for RedisDoor {
+    fn anonymous(&self, _: SocketAddr) -> Option<Login> {
+        self.is_trusting.then(|| Login {
+            user: Arc::from(ADMIN),
+            session: None,
+        })
+    }
+
+    fn authenticate<'a>(&'a self, attempt: Attempt<'a>) -> BoxFuture<'a, Result<Login, Report>> {
+        let user = match attempt.user {
+            None | Some(DEFAULT_USER) => ADMIN,
+            Some(user) => user,
+        };
+        Box::pin(async move {
+            let Ok(password) = std::str::from_utf8(attempt.password) else {
+                return Err(Report::fatal(
+                    codes::INVALID_PASSWORD,
+                    format!("password authentication failed for user \"{user}\""),
+                ));
+            };
+            self.engine.authenticate(user, password).await?;
+            Ok(Login {
+                user: Arc::from(user),
+                session: None,
+            })
+        })
+    }
+
+    fn transactions(&self) -> &Arc<Transactions> {
+        self.engine.transaction_manager()
+    }
+
+    fn begin(&self, login: &Login, isolation: Option<Isolation>) -> Result<Transaction, Report> {
+        let client = self.engine.client(&login.user)?;
+        Ok(client.transaction(BeginOptions {
+            isolation,
+            ..BeginOptions::default()
+        }))
+    }
+
+    fn join(&self, login: &Login, token: &str) -> Result<Transaction, Report> {
+        let joined = self.engine.client(&login.user)?.join(token)?;
+        Ok(joined.transaction().clone())
+    }
+
+    fn space<'a>(
+        &'a self,
+        login: &'a Login,
+        database: Database<'a>,
+    ) -> BoxFuture<'a, Result<Arc<Space>, Report>> {
+        Box::pin(async move {
+            let client = self.engine.client(&login.user)?;
+            match database {
+                Database::Number(number) => {
+                    let space = client.open_space(&database_name(number)).await?;
+                    let mut numbers = self.numbers.lock();
+                    // A database that was dropped and made again has a new relation.
+                    numbers.retain(|_, known| *known != number);
+                    numbers.insert(space.relation(), number % DATABASES);
+                    Ok(space)
+                }
+                Database::Named(name) => client.open_space(name).await,
+            }
+        })
+    }
+
+    fn database_of(&self, space: &Space) -> Option<u32> {
+        self.numbers.lock().get(&space.relation()).copied()
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &*self.environment.clock
+    }
+
+    fn facts(&self) -> ServerFacts {
+        let now = self.environment.clock.monotonic();
+        ServerFacts {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            memory_bytes: tessera_telemetry::resident_memory_bytes().unwrap_or(0),
+            memory_bytes_max: tessera_telemetry::memory_limit_bytes().unwrap_or(0),
+            uptime_seconds: now.saturating_sub(self.started).as_secs(),
+            sessions_max: metrics().connections_max.value() as u64,
+        }
+    }
 }

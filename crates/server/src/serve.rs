@@ -16,7 +16,7 @@ use crate::config::{Auth, Config};
 use crate::exit::{Exit, complain};
 use crate::health::{Phase, ServerHealth};
 use crate::password;
-use crate::redis::RedisPort;
+use crate::redis::RedisDoor;
 use crate::signals::Signals;
 use crate::tls;
 
@@ -84,6 +84,10 @@ async fn run(config: &Config, environment: Environment) -> Result<Exit, Failure>
         None => Ok(None),
     };
     let (postgres_tls, http_tls) = (load(&["postgresql"])?, load(&["http/1.1"])?);
+    let redis_tls = match config.redis {
+        Some(_) => load(&[])?,
+        None => None,
+    };
 
     // First, so that probes can follow the start.
     let health = Arc::new(ServerHealth::new());
@@ -132,6 +136,7 @@ async fn run(config: &Config, environment: Environment) -> Result<Exit, Failure>
              It is not shown again; `tessera user password admin` changes it.\n"
         ));
     }
+    let door_environment = environment.clone();
     collect::register(engine.clone(), environment, config.data_dir.clone());
     metrics().connections_max.set(config.connections_max as i64);
 
@@ -162,21 +167,27 @@ async fn run(config: &Config, environment: Environment) -> Result<Exit, Failure>
     };
     let redis = match config.redis {
         None => None,
-        Some(address) => match RedisPort::start(address).await {
-            Ok(port) => {
-                tracing::warn!(
-                    address = %port.address(),
-                    "the Redis protocol is not part of this version: clients there get an error"
-                );
-                Some(port)
+        Some(address) => {
+            let is_trusting = matches!(config.auth, Auth::Trust) && address.ip().is_loopback();
+            let door = RedisDoor::new(engine.clone(), door_environment, is_trusting);
+            let options = tessera_redis::ServerOptions {
+                tls: redis_tls,
+                login_timeout: config.login_timeout,
+                write_timeout: config.write_timeout,
+                transaction_idle_timeout: Some(config.idle_in_transaction_timeout)
+                    .filter(|limit| !limit.is_zero()),
+                connections_max: config.connections_max,
+                ..tessera_redis::ServerOptions::on(address)
+            };
+            match tessera_redis::Server::start(Arc::new(door), options).await {
+                Ok(port) => Some(port),
+                Err(error) => {
+                    postgres.stop(Duration::ZERO).await;
+                    close(&engine, CLOSE_MAX).await;
+                    return Err(port_failure(chain(&error)));
+                }
             }
-            Err(error) => {
-                postgres.stop(Duration::ZERO).await;
-                close(&engine, CLOSE_MAX).await;
-                let message = format!("cannot listen on {address}: {error}");
-                return Err(port_failure(message));
-            }
-        },
+        }
     };
     // What others can reach asks for passwords, whatever PostgreSQL's port does.
     let trust = matches!(config.auth, Auth::Trust) && config.http.ip().is_loopback();
@@ -202,7 +213,7 @@ async fn run(config: &Config, environment: Environment) -> Result<Exit, Failure>
     health.set(Phase::Stopping);
     let ending = async {
         if let Some(redis) = redis {
-            redis.stop().await;
+            redis.stop(config.drain_timeout).await;
         }
         postgres.stop(config.drain_timeout).await;
         // Answers 503 to requests for data from here on.

@@ -32,7 +32,7 @@ pub use family::{Dynamic, Family, SERIES_MAX};
 pub use instrument::{Counter, FloatGauge, Gauge, Histogram, Timer};
 pub use labels::LabelSet;
 pub use logging::{Format, LoggingError, init_logging, install_panic_hook};
-pub use process::memory_limit_bytes;
+pub use process::{memory_limit_bytes, resident_memory_bytes};
 pub use render::{Exposition, add_collector, render, render_openmetrics};
 pub use secret::Secret;
 pub use table::{METRICS, MetricDescription, MetricKind, Metrics, Unit, metrics};

@@ -83,6 +83,11 @@ fn open_files_limit() -> Option<f64> {
     }
 }
 
+/// Memory of the process that is in the machine's memory now.
+pub fn resident_memory_bytes() -> Option<u64> {
+    resident_bytes().map(|bytes| bytes as u64)
+}
+
 /// Memory that the process may use: the limit of its control group (version 2), else the
 /// machine's memory.
 pub fn memory_limit_bytes() -> Option<u64> {

@@ -144,6 +144,7 @@ impl Contest {
             home: &self.folder.0.join(name),
             postgres_port: 0,
             http_port: 0,
+            redis_port: 0,
             trust: false,
         })
     }

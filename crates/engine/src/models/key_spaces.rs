@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tessera_catalog::{DropBehavior, KEY_SPACES_SCHEMA, Model, TableDef};
 use tessera_keyvalue::{Footprint, Reader, Space, SpaceOptions, Writer};
@@ -67,6 +68,12 @@ impl Models {
             .filter(|(id, _)| state.table(**id).is_some())
             .filter_map(|(_, cell)| cell.get().cloned())
             .collect()
+    }
+}
+
+impl tessera_executor::KeySpaces for Models {
+    fn open<'a>(&'a self, table: &'a TableDef) -> BoxFuture<'a, Result<Arc<Space>, Report>> {
+        Box::pin(self.open_space(table))
     }
 }
 

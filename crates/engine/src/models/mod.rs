@@ -40,6 +40,7 @@ pub use collections::{CollectionInfo, IndexSpec};
 pub use held::{BeginOptions, Joined};
 pub use key_spaces::{KeySpaceInfo, REDIS_DATABASES, database_name};
 
+use crate::engine::Engine;
 use crate::settings::{Effective, SessionSettings};
 use collections::Collections;
 use held::Held;
@@ -87,5 +88,12 @@ impl Models {
     /// Time that a transaction may wait for its client.
     fn idle_limit(&self) -> Option<Duration> {
         self.defaults.idle_in_transaction_timeout
+    }
+}
+
+impl Engine {
+    /// The transactions of the engine, for doors that keep some of their own.
+    pub fn transaction_manager(&self) -> &Arc<Transactions> {
+        &self.shared.transactions
     }
 }

@@ -303,14 +303,12 @@ async fn what_was_dropped_is_gone_and_may_be_made_anew() {
 }
 
 #[tokio::test]
-async fn sql_refuses_what_is_not_rows() {
+async fn sql_reads_keys_and_documents_and_changes_neither() {
     let engine = engine().await;
     let client = engine.client("admin").unwrap();
     set(&client, &write(), "db0", "a", "1").await.unwrap();
     let mut session = engine.session("admin").await.unwrap();
     for (sql, code) in [
-        ("SELECT * FROM kv.db0", "0A000"),
-        ("SELECT value FROM kv.db0 WHERE key = 'a'", "0A000"),
         (
             "INSERT INTO kv.db0 VALUES ('a', 'b', 'string', NULL, 1)",
             "0A000",
@@ -329,6 +327,35 @@ async fn sql_refuses_what_is_not_rows() {
         assert_eq!(report.code.as_str(), code, "{sql}: {report}");
     }
     session.run("ANALYZE").await.unwrap();
+    client
+        .create_collection(&write(), "orders", &Map::new())
+        .await
+        .unwrap();
+    let order = json!({"_id": "o1", "key": "a", "items": [{"n": 2}, {"n": 3}]});
+    insert(&client, &write(), "orders", &order).await.unwrap();
+    let joined = session
+        .query(
+            "SELECT k.key, k.value, k.type, k.ttl, o.id, o.doc->'items'->1->>'n', o.version > 0 \
+             FROM kv.db0 AS k JOIN orders AS o ON o.doc->>'key' = k.key",
+            &[],
+        )
+        .await
+        .unwrap();
+    let row: Vec<_> = (0..7).map(|at| joined.text(0, at)).collect();
+    let texts = |texts: [Option<&str>; 7]| texts.map(|text| text.map(str::to_owned)).to_vec();
+    assert_eq!(joined.rows.len(), 1);
+    assert_eq!(
+        row,
+        texts([
+            Some("a"),
+            Some("1"),
+            Some("string"),
+            None,
+            Some("o1"),
+            Some("3"),
+            Some("t")
+        ])
+    );
     let columns = session
         .query(
             "SELECT column_name FROM information_schema.columns \

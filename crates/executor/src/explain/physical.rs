@@ -17,7 +17,7 @@ use super::text::physical_text;
 use super::{Actual, PlanNode};
 use crate::access::Access;
 use crate::query::{ApplyExec, LockRowsExec};
-use crate::scan::{SystemScanExec, TableScanExec};
+use crate::scan::{ModelScanExec, SystemScanExec, TableScanExec};
 
 /// The tree of a physical plan.
 pub(super) fn plan_node(plan: &dyn ExecutionPlan, analyze: bool, verbose: bool) -> PlanNode {
@@ -177,6 +177,11 @@ impl Context {
         if let Some(scan) = any.downcast_ref::<SystemScanExec>() {
             let mut node = PlanNode::new("Seq Scan");
             node.relation = Some(scan.relation().to_owned());
+            return node;
+        }
+        if let Some(scan) = any.downcast_ref::<ModelScanExec>() {
+            let mut node = PlanNode::new("Seq Scan");
+            node.relation = Some(scan.relation().name.clone());
             return node;
         }
         if let Some(locks) = any.downcast_ref::<LockRowsExec>() {

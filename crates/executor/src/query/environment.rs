@@ -19,7 +19,7 @@ use tessera_types::{FormatContext, Report, SqlType, codes};
 use super::lock_rows::LockRows;
 use crate::context::SessionContext;
 use crate::executor::Executor;
-use crate::scan::{ROW_KEY, RowTable, SystemSource};
+use crate::scan::{ModelTable, ROW_KEY, RowTable, SystemSource};
 use crate::system_catalog::{SystemTable, sequence_table};
 
 /// Catalog and session as the binder sees them.
@@ -94,6 +94,23 @@ impl<'a> BindingEnvironment<'a> {
     }
 }
 
+/// A key space or a collection.
+fn model(def: &Arc<catalog::TableDef>) -> Relation {
+    let columns = def.columns.iter().map(|column| TableColumn {
+        name: column.name.clone(),
+        sql_type: column.sql_type.clone(),
+        number: i16::try_from(column.id).unwrap_or(0),
+        hidden: false,
+    });
+    Relation::Table(TableRelation {
+        id: def.id,
+        schema: def.schema.clone(),
+        columns: columns.collect(),
+        source: provider_as_source(Arc::new(ModelTable::new(def.clone()))),
+        primary_key: Some(vec![0]),
+    })
+}
+
 /// A relation whose rows are made when it is read.
 fn computed(table: Arc<SystemTable>) -> Relation {
     let columns = table
@@ -151,8 +168,11 @@ impl BindEnvironment for BindingEnvironment<'_> {
         };
         match &found {
             catalog::Relation::Table(def) => {
-                catalog::refusal::check_is_rows(def)?;
-                Ok(Some(self.table(def)))
+                if def.model.is_rows() {
+                    Ok(Some(self.table(def)))
+                } else {
+                    Ok(Some(model(def)))
+                }
             }
             catalog::Relation::View(def) => self.view(def).map(Some),
             catalog::Relation::Sequence(def) => Ok(Some(computed(sequence_table(def)))),

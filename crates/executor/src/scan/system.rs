@@ -19,7 +19,7 @@ use datafusion::physical_plan::{
 };
 use tessera_planner::arrow_types::field_of;
 use tessera_planner::errors::external;
-use tessera_types::{Report, Value};
+use tessera_types::{Report, SqlType, Value};
 
 use crate::arrow_values::ArrayWriter;
 use crate::context::StatementExtension;
@@ -101,22 +101,43 @@ impl SystemScanExec {
     }
 
     fn batch(&self, rows: &[Vec<Value>]) -> std::result::Result<RecordBatch, Report> {
-        let mut columns = Vec::with_capacity(self.projection.len());
-        for position in &self.projection {
-            let (name, sql_type) = &self.table.columns[*position];
-            let mut writer = ArrayWriter::new(sql_type, rows.len());
-            for row in rows {
-                let value = row.get(*position).unwrap_or(&Value::Null);
-                writer.push(value.as_ref()).map_err(|report| {
-                    report.with_context(format!("column {name} of {}", self.table.name))
-                })?;
-            }
-            columns.push(writer.finish());
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
-            .map_err(|error| Report::internal(error.to_string()))
+        let column = |at: usize| {
+            let (name, sql_type) = &self.table.columns[at];
+            (name.as_ref(), sql_type)
+        };
+        batch_of(
+            &self.table.name,
+            &column,
+            &self.projection,
+            &self.schema,
+            rows,
+        )
     }
+}
+
+/// Rows of values as a batch of the projected columns; `column` gives name and type.
+pub(super) fn batch_of<'a>(
+    table: &str,
+    column: &dyn Fn(usize) -> (&'a str, &'a SqlType),
+    projection: &[usize],
+    schema: &SchemaRef,
+    rows: &[Vec<Value>],
+) -> std::result::Result<RecordBatch, Report> {
+    let mut columns = Vec::with_capacity(projection.len());
+    for position in projection {
+        let (name, sql_type) = column(*position);
+        let mut writer = ArrayWriter::new(sql_type, rows.len());
+        for row in rows {
+            let value = row.get(*position).unwrap_or(&Value::Null);
+            writer
+                .push(value.as_ref())
+                .map_err(|report| report.with_context(format!("column {name} of {table}")))?;
+        }
+        columns.push(writer.finish());
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    RecordBatch::try_new_with_options(schema.clone(), columns, &options)
+        .map_err(|error| Report::internal(error.to_string()))
 }
 
 impl fmt::Debug for SystemScanExec {

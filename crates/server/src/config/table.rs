@@ -102,7 +102,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "redis",
         Kind::Address { optional: true },
         "",
-        "Kept for a later version: until then clients there get an error that says so.",
+        "Where clients of Redis connect; without it nobody listens for them.",
     ),
     setting(
         "auth",

@@ -1,7 +1,6 @@
 //! Start, ready, drain, crash, restart.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::Read as _;
 
 use crate::harness::{PASSWORD, TestServer, folder, output, serve};
 
@@ -78,28 +77,6 @@ fn the_password_may_come_from_a_file() {
     let (code, _, err) = output(command.env("TESSERA_ADMIN_PASSWORD", "x"));
     assert_eq!(code, 2);
     assert!(err.contains("are both set"), "{err}");
-}
-
-#[test]
-fn a_redis_client_is_told_that_its_protocol_is_not_spoken_yet() {
-    let (_folder, data_dir) = folder();
-    let mut command = serve(&data_dir);
-    let server = TestServer::start_with(command.args(["--redis", "127.0.0.1:0"]));
-    let address = server.redis.expect("the port is part of the ready line");
-    for said in [&b""[..], b"PING\r\n", b"*1\r\n$4\r\nPING\r\n"] {
-        let mut client = TcpStream::connect(address).unwrap();
-        client.write_all(said).unwrap();
-        client.shutdown(std::net::Shutdown::Write).unwrap();
-        let mut answer = String::new();
-        client.read_to_string(&mut answer).unwrap();
-        assert!(
-            answer.starts_with("-ERR the Redis protocol is not part of this version"),
-            "{answer}"
-        );
-    }
-    assert_eq!(server.query("SELECT 1"), "1");
-    let log = server.stop(&["Redis protocol is not part of this version"]);
-    assert_eq!(log.matches("Redis").count(), 1, "{log}");
 }
 
 #[test]

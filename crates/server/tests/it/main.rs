@@ -6,4 +6,5 @@ mod disk;
 mod failures;
 mod harness;
 mod lifecycle;
+mod redis;
 mod sql;

@@ -195,7 +195,7 @@ mod tests {
         for (given, wanted, expected) in [
             (json!("12"), SqlType::Integer, "12"),
             (json!(12), SqlType::Integer, "12"),
-            (json!(1.50), SqlType::Numeric(None), "1.50"),
+            (json!(1.5), SqlType::Numeric(None), "1.5"),
             (json!("2024-02-29"), SqlType::Date, "2024-02-29"),
             (json!({"a": [1]}), SqlType::Jsonb, "{\"a\": [1]}"),
             (json!(true), SqlType::Boolean, "t"),
