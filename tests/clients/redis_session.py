@@ -10,6 +10,8 @@ import urllib.request
 import psycopg
 import redis
 from checks import check, equal, finish
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 host, port = os.environ["TESSERA_REDIS"].rsplit(":", 1)
 password = os.environ["PGPASSWORD"]
@@ -36,12 +38,6 @@ def http(method, path, body=None, token=None):
     with urllib.request.urlopen(request, data) as answer:
         text = answer.read()
     return json.loads(text) if text else None
-
-
-@check("a wrong password and no password are refused")
-def _():
-    fails(redis.AuthenticationError, lambda: redis.Redis(**{**options, "password": "wrong"}).ping())
-    fails(redis.AuthenticationError, lambda: redis.Redis(host=host, port=int(port)).get("a"))
 
 
 @check("strings, numbers, times to live")
@@ -113,7 +109,7 @@ def _():
     client.set("stock:a1", 10)
     sql = psycopg.connect("", autocommit=True)
     sql.execute("CREATE TABLE sale (id int PRIMARY KEY, sku text)")
-    http("PUT", "/documents/orders", {})
+    http("POST", "/documents", {"name": "orders"})
     for end, stock, documents, rows in [("ROLLBACK", "10", 0, 0), ("COMMIT", "9", 1, 1)]:
         sql.execute("BEGIN ISOLATION LEVEL SERIALIZABLE")
         token = sql.execute("SHOW tessera.transaction_token").fetchone()[0]
@@ -132,6 +128,13 @@ def _():
         "WHERE k.key = 'stock:' || s.sku AND o.doc->>'sku' = s.sku"
     ).fetchall()
     equal(answer, [("9", "a1", 1)])
+
+
+# Last, because the server counts failed logins of an address.
+@check("a wrong password and no password are refused")
+def _():
+    fails(redis.AuthenticationError, lambda: redis.Redis(**{**options, "password": "wrong", "retry": Retry(NoBackoff(), 0)}).ping())
+    fails(redis.AuthenticationError, lambda: redis.Redis(host=host, port=int(port)).get("a"))
 
 
 finish()

@@ -215,8 +215,8 @@ impl Server {
                     self.log_end()
                 );
             }
-            if let Some((postgres, http)) = self.announced() {
-                (self.postgres, self.http) = (postgres, http);
+            if let Some([postgres, http, redis]) = self.announced() {
+                (self.postgres, self.http, self.redis) = (postgres, http, redis);
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -230,14 +230,14 @@ impl Server {
     }
 
     /// The addresses of its ready line, once that is in the log.
-    fn announced(&self) -> Option<(SocketAddr, SocketAddr)> {
+    fn announced(&self) -> Option<[SocketAddr; 3]> {
         let text = fs::read_to_string(self.home.join("server.log")).ok()?;
         let ready = text.lines().find_map(|line| line.strip_prefix("ready: "))?;
         let address = |name| {
             let mut parts = ready.split(' ');
             parts.find_map(|part| part.strip_prefix(name)?.parse().ok())
         };
-        Some((address("postgres=")?, address("http=")?))
+        Some([address("postgres=")?, address("http=")?, address("redis=")?])
     }
 
     /// The last lines of its log, for an error message.
