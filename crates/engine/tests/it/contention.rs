@@ -142,3 +142,42 @@ async fn the_profile_names_row_and_statements_and_accounts_for_all_of_the_time()
         engine.close().await.unwrap();
     }
 }
+
+const CLIENTS: usize = 64;
+const INCREMENTS: usize = 20;
+
+/// A hot counter: nobody is left behind, and no increment is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixty_four_clients_on_one_counter_lose_no_increment() {
+    let engine = Engine::open(EngineOptions::memory()).await.unwrap();
+    let mut session = engine.session("admin").await.unwrap();
+    session
+        .run("CREATE TABLE counter (id int PRIMARY KEY, n int); INSERT INTO counter VALUES (1, 0)")
+        .await
+        .unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut session = engine.session("admin").await.unwrap();
+        clients.push(tokio::spawn(async move {
+            for _ in 0..INCREMENTS {
+                session
+                    .run("UPDATE counter SET n = n + 1 WHERE id = 1")
+                    .await
+                    .unwrap();
+            }
+        }));
+    }
+    let all = async {
+        for client in clients {
+            client.await.unwrap();
+        }
+    };
+    tokio::time::timeout(2 * WITHIN, all).await.unwrap();
+    let expected = (CLIENTS * INCREMENTS) as u64;
+    assert_eq!(
+        number(&mut session, "SELECT n FROM counter").await,
+        expected
+    );
+    drop(session);
+    engine.close().await.unwrap();
+}
