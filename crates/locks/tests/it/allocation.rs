@@ -30,15 +30,18 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
+const ROUNDS: u64 = 2_000;
+
 #[test]
 fn a_free_row_lock_with_its_intention_locks_allocates_nothing() {
     let locks = LockManager::default();
     let owner = Owner::new(TxnId(1));
     let options = LockOptions::default();
     let mut before = 0;
-    for round in 0..200_u64 {
-        // The first rounds make the relation's partition and fill its shards' tables.
-        if round == 100 {
+    for round in 0..2 * ROUNDS {
+        // The first half makes the relation's partition and its shards' tables. Which shard a row
+        // is in changes with every run: that one of 16 is never met has to be out of the question.
+        if round == ROUNDS {
             before = ALLOCATIONS.get();
         }
         let row = Resource::Row(RelationId(1), round);
