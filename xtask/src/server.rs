@@ -48,6 +48,14 @@ pub(crate) struct Server {
 impl Server {
     /// Starts the server and waits until it accepts clients.
     pub(crate) fn start(options: &ServerOptions<'_>) -> Result<Self> {
+        Self::start_with(options, &[])
+    }
+
+    /// The same with settings, by the names of their environment variables.
+    pub(crate) fn start_with(
+        options: &ServerOptions<'_>,
+        settings: &[(&str, &str)],
+    ) -> Result<Self> {
         fs::create_dir_all(options.home)?;
         let password = password(&options.home.join("admin-password"))?;
         let postgres = address_for(options.postgres_port)?;
@@ -64,6 +72,7 @@ impl Server {
         command.arg("--redis").arg(redis.to_string());
         command.args(["--auth", if options.trust { "trust" } else { "scram" }]);
         command.env("TESSERA_ADMIN_PASSWORD", &password);
+        command.envs(settings.iter().copied());
         command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -95,6 +104,11 @@ impl Server {
             self.redis.port(),
             self.password
         )
+    }
+
+    /// Where the Redis port listens.
+    pub(crate) fn redis(&self) -> SocketAddr {
+        self.redis
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -119,6 +119,16 @@ pub(crate) fn postgres() -> Result<Tool<PathBuf>> {
     })
 }
 
+/// `redis-server`, for comparisons.
+pub(crate) fn redis_server() -> Result<Tool<PathBuf>> {
+    find_or_install("redis-server", "redis-server")
+}
+
+/// `redis-benchmark`, which comes with Debian's client package.
+pub(crate) fn redis_benchmark() -> Result<Tool<PathBuf>> {
+    find_or_install("redis-benchmark", "redis-tools")
+}
+
 fn find_or_install(program: &str, package: &str) -> Result<Tool<PathBuf>> {
     if let Some(found) = find(program) {
         return Ok(Tool::Ready(found));
@@ -154,6 +164,8 @@ fn find_or_install(program: &str, package: &str) -> Result<Tool<PathBuf>> {
 fn apt() -> Command {
     let mut command = Command::new("apt-get");
     command.env("DEBIAN_FRONTEND", "noninteractive");
+    // Packages of servers start them, unless the machine is in single-user mode.
+    command.env("RUNLEVEL", "1");
     command
 }
 

@@ -119,7 +119,7 @@ impl Connection {
         deadline: Option<Instant>,
         is_enlisted: bool,
     ) -> Result<Tried, End> {
-        let attempt = self.attempt(row, request, is_enlisted);
+        let attempt = self.attempt(row, request, is_enlisted, true);
         let outcome = match deadline {
             None => attempt.await?,
             Some(deadline) => match tokio::time::timeout_at(deadline, attempt).await {
@@ -129,7 +129,7 @@ impl Connection {
         };
         match outcome {
             Ok(flow) => {
-                self.finish(flow, row).await?;
+                self.finish(flow).await?;
                 Ok(Tried::Answered)
             }
             Err(Fault::WouldBlock) => Ok(Tried::Nothing),

@@ -2,9 +2,11 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
+use futures::channel::oneshot;
 use tessera_types::Version;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -12,12 +14,14 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use crate::check::check;
 use crate::decode::{BadRequest, Decoder, Limits};
 use crate::fault::{Fault, Result};
-use crate::flight::{Answer, Flight};
+use crate::flight::{Again, Answer, Flight, Member, Members};
+use crate::group::Group;
 use crate::hub::Hub;
+use crate::hub::combining::{Place, Role};
 use crate::reply::Reply;
 use crate::request::Request;
 use crate::session::{Answers, Commit, Flow, Session, key_hash, put_delivery};
-use crate::table::{APART, AT_ONCE, Class, Command, Row};
+use crate::table::{APART, AT_ONCE, Class, Row};
 use crate::wire::{Gone, OUT_BYTES_HIGH, Wire};
 
 /// A client's connection.
@@ -30,6 +34,8 @@ pub(crate) struct Connection {
     /// The answer of the command that runs.
     reply: Reply,
     pub(crate) flight: Flight,
+    /// Commands of what has arrived that are to be committed together.
+    group: Option<Group>,
     pub(crate) signals: Signals,
     login_deadline: Instant,
 }
@@ -99,6 +105,7 @@ impl Connection {
             out: Vec::new(),
             reply: Reply::default(),
             flight: Flight::default(),
+            group: None,
             signals: Signals {
                 killed: Box::pin(killed.cancelled_owned()),
                 stopping: Box::pin(stopping.cancelled_owned()),
@@ -219,11 +226,18 @@ impl Connection {
         if self.must_settle(row, &request) {
             self.settle().await?;
         }
+        if self.may_join_group(row, &request) && self.attempt_in_group(row, &request).await? {
+            return Ok(());
+        }
         if row.class == Class::Block && !self.session.is_in_transaction() {
             return self.block(row, request).await;
         }
-        match self.attempt(row, &request, false).await? {
-            Ok(flow) => self.finish(flow, row).await,
+        let place = self.session.place_of(row, &request).await;
+        match self.attempt(row, &request, false, place.is_none()).await? {
+            Ok(flow) => self.finish(flow).await,
+            Err(fault) if fault.is_lock_taken() && place.is_some() => {
+                self.combine(place, row, &request).await
+            }
             Err(fault) => {
                 match fault {
                     // Within a transaction nobody waits.
@@ -239,14 +253,164 @@ impl Connection {
         }
     }
 
+    /// Whether the command may share a transaction with those around it in the pipeline.
+    fn may_join_group(&self, row: &Row, request: &Request) -> bool {
+        row.class == Class::Write
+            && row.has_known_keys()
+            && (self.group.is_some() || !self.wire.input.is_empty())
+            && !self.session.is_in_transaction()
+            && row
+                .key_places(request)
+                .is_some_and(|places| !places.is_empty())
+    }
+
+    /// Runs a command within the group, which is begun if there is none; whether it is done. If
+    /// not, its place is after the group, which is on its way then.
+    async fn attempt_in_group(
+        &mut self,
+        row: &'static Row,
+        request: &Request,
+    ) -> std::result::Result<bool, End> {
+        if self.group.is_none() {
+            self.group = match self.session.begin_group().await {
+                Ok(group) => group,
+                // The command tells it to the client.
+                Err(_) => None,
+            };
+        }
+        let Connection {
+            session,
+            wire,
+            out,
+            reply,
+            flight,
+            signals,
+            group,
+            ..
+        } = self;
+        let Some(open) = group else {
+            return Ok(false);
+        };
+        reply.bytes.clear();
+        let work = session.execute_in(open.txn(), row, request, reply);
+        // Answers of the group among those that were not sent wait for its commit.
+        let may_send = open.is_empty();
+        let done = drive(wire, out, flight, signals, may_send, work).await?;
+        open.stop_waiting();
+        match done {
+            Ok(()) => {
+                let keys = self.session.keys_of(row, request);
+                let answer = self.put_committed_answer();
+                if let Some(group) = &mut self.group {
+                    group.add(keys, answer, row, request.clone());
+                    if group.is_full() {
+                        self.end_group().await;
+                    }
+                }
+                Ok(true)
+            }
+            Err(fault) if fault.is_lock_taken() || fault.is_retryable() => {
+                self.reply.bytes.clear();
+                self.end_group().await;
+                Ok(false)
+            }
+            Err(fault) => {
+                self.put_fault(&fault, row);
+                self.put_answer();
+                Ok(true)
+            }
+        }
+    }
+
+    /// Runs a command whose key somebody else has locked, together with others of its kind.
+    async fn combine(
+        &mut self,
+        place: Option<Place>,
+        row: &'static Row,
+        request: &Request,
+    ) -> std::result::Result<(), End> {
+        let hub = Arc::clone(&self.session.hub);
+        loop {
+            let is_resp3 = self.reply.is_resp3;
+            let role = place
+                .as_ref()
+                .and_then(|place| hub.take_part(place, row, request, is_resp3));
+            let Connection {
+                session,
+                wire,
+                out,
+                reply,
+                flight,
+                signals,
+                group,
+                ..
+            } = self;
+            let may_send = group.is_none();
+            reply.bytes.clear();
+            match role {
+                None => {
+                    let work = session.write_alone(row, request, reply, true);
+                    return match drive(wire, out, flight, signals, may_send, work).await? {
+                        Ok(flow) => self.finish(flow).await,
+                        Err(fault) => self.answer_fault(&fault, row),
+                    };
+                }
+                Some(Role::Follower(answer)) => {
+                    match drive(wire, out, flight, signals, may_send, answer).await? {
+                        Ok(Ok(bytes)) => {
+                            self.reply.bytes = bytes;
+                            self.put_answer();
+                            return Ok(());
+                        }
+                        Ok(Err(fault)) => return self.answer_fault(&fault, row),
+                        // Handed back.
+                        Err(oneshot::Canceled) => {}
+                    }
+                }
+                Some(Role::Leader(seat)) => {
+                    let work = session.lead(seat, row, request, reply);
+                    let done = drive(wire, out, flight, signals, may_send, work).await?;
+                    return match done {
+                        Ok((Ok(()), commit)) => self.finish(Flow::Commit(commit)).await,
+                        Ok((Err(fault), commit)) => {
+                            self.launch(commit, Members::new()).await;
+                            self.answer_fault(&fault, row)
+                        }
+                        Err(fault) => self.answer_fault(&fault, row),
+                    };
+                }
+            }
+        }
+    }
+
+    /// Sends the group on its way.
+    async fn end_group(&mut self) {
+        let Some(group) = self.group.take() else {
+            return;
+        };
+        let (commit, members) = group.into_commit();
+        self.launch(commit, members).await;
+    }
+
+    async fn launch(&mut self, mut commit: Commit, members: Members) {
+        match first_step(&mut commit).await {
+            Some(outcome) => self.flight.note(outcome, members),
+            None => self.flight.add(commit, members),
+        }
+    }
+
     /// Whether earlier commits must be done before the command.
     fn must_settle(&self, row: &Row, request: &Request) -> bool {
-        if self.flight.is_empty() || row.has(APART) {
+        if (self.flight.is_empty() && self.group.is_none()) || row.has(APART) {
             return false;
         }
-        // SORT may read keys that its arguments do not name.
-        let is_keyed = matches!(row.class, Class::Read | Class::Write)
-            && !matches!(row.command, Command::Sort | Command::SortRo);
+        let joins = self.may_join_group(row, request);
+        let is_keyed = match row.class {
+            // SORT may read keys that its arguments do not name.
+            Class::Read => row.has_known_keys(),
+            Class::Write => joins || (self.group.is_none() && row.has_known_keys()),
+            Class::Block | Class::Local | Class::Refused => false,
+        };
         let (true, Some(places), Some(relation)) =
             (is_keyed, row.key_places(request), self.session.relation())
         else {
@@ -254,9 +418,11 @@ impl Connection {
         };
         self.flight.is_full()
             || places.is_empty()
-            || places
-                .iter()
-                .any(|at| self.flight.writes(key_hash(relation, request.arg(*at))))
+            || places.iter().any(|at| {
+                let key = key_hash(relation, request.arg(*at));
+                let is_in_group = self.group.as_ref().is_some_and(|group| group.writes(key));
+                self.flight.writes(key) || (is_in_group && !joins)
+            })
     }
 
     /// Runs a command; its answer is in `reply`, also that of a failure is still to be put there.
@@ -265,6 +431,7 @@ impl Connection {
         row: &'static Row,
         request: &Request,
         is_enlisted: bool,
+        waits: bool,
     ) -> std::result::Result<Result<Flow>, End> {
         let Connection {
             session,
@@ -276,16 +443,13 @@ impl Connection {
             ..
         } = self;
         reply.bytes.clear();
-        let work = session.execute(row, request, reply, is_enlisted);
-        drive(wire, out, flight, signals, work).await
+        let work = session.execute(row, request, reply, is_enlisted, waits);
+        let may_send = self.group.is_none();
+        drive(wire, out, flight, signals, may_send, work).await
     }
 
     /// What is left to do for a command that has written its answer.
-    pub(crate) async fn finish(
-        &mut self,
-        flow: Flow,
-        row: &'static Row,
-    ) -> std::result::Result<(), End> {
+    pub(crate) async fn finish(&mut self, flow: Flow) -> std::result::Result<(), End> {
         match flow {
             Flow::Done => {
                 self.put_answer();
@@ -295,25 +459,26 @@ impl Connection {
                 self.put_answer();
                 Err(End::Closed)
             }
-            Flow::Commit(mut commit) => {
-                let start = self.out.len();
-                let is_shown = self.put_answer();
-                let answer = is_shown.then_some(Answer {
-                    start,
-                    end: self.out.len(),
-                    row,
-                });
+            Flow::Commit(commit) => {
+                let answer = self.put_committed_answer();
                 let is_alone = commit.is_alone;
-                match first_step(&mut commit).await {
-                    Some(outcome) => self.flight.note(outcome, answer),
-                    None => self.flight.add(commit, answer),
-                }
+                self.launch(commit, Member::alone(answer)).await;
                 if is_alone {
                     self.settle().await?;
                 }
                 Ok(())
             }
         }
+    }
+
+    /// Puts an answer that holds only when its commit is done; where, if the client wants it.
+    fn put_committed_answer(&mut self) -> Option<Answer> {
+        let start = self.out.len();
+        let is_shown = self.put_answer();
+        is_shown.then_some(Answer {
+            start,
+            end: self.out.len(),
+        })
     }
 
     pub(crate) fn put_fault(&mut self, fault: &Fault, row: &Row) {
@@ -358,6 +523,7 @@ impl Connection {
 
     /// Waits until all commits under way are done.
     pub(crate) async fn settle(&mut self) -> std::result::Result<(), End> {
+        self.end_group().await;
         let Connection {
             flight, signals, ..
         } = self;
@@ -369,7 +535,49 @@ impl Connection {
             signals.poll_killed(cx).map(|()| Err(End::Dropped))
         })
         .await?;
+        if self.flight.must_repeat() {
+            self.repeat().await?;
+        }
         self.flight.correct(&mut self.out);
+        Ok(())
+    }
+
+    /// Runs the commands of refused groups again, one by one.
+    async fn repeat(&mut self) -> std::result::Result<(), End> {
+        for Again {
+            answer,
+            row,
+            request,
+        } in self.flight.take_again()
+        {
+            let Connection {
+                session,
+                wire,
+                out,
+                flight,
+                signals,
+                ..
+            } = self;
+            let mut reply = Reply {
+                is_resp3: self.reply.is_resp3,
+                ..Reply::default()
+            };
+            let work = async {
+                let flow = session.write_alone(row, &request, &mut reply, true).await?;
+                if let Flow::Commit(commit) = flow {
+                    commit.work.await?;
+                }
+                Ok(())
+            };
+            if let Err(fault) = drive(wire, out, flight, signals, false, work).await? {
+                reply.bytes.clear();
+                Fault::write(&fault, row, &mut reply);
+                self.note_error();
+            }
+            if let Some(answer) = answer {
+                self.flight.replace(answer, reply.bytes);
+            }
+        }
         Ok(())
     }
 
@@ -504,6 +712,7 @@ async fn drive<T>(
     out: &mut Vec<u8>,
     flight: &mut Flight,
     signals: &mut Signals,
+    mut may_send: bool,
     work: impl Future<Output = T>,
 ) -> std::result::Result<T, End> {
     enum Step<T> {
@@ -512,13 +721,16 @@ async fn drive<T>(
         Killed,
     }
     let mut work = pin!(work);
-    let mut may_send = true;
     loop {
         let step = poll_fn(|cx| {
             if let Poll::Ready(done) = work.as_mut().poll(cx) {
                 return Poll::Ready(Step::Done(done));
             }
-            if flight.poll_landed(cx).is_ready() && may_send && !out.is_empty() {
+            if flight.poll_landed(cx).is_ready()
+                && may_send
+                && !flight.must_repeat()
+                && !out.is_empty()
+            {
                 return Poll::Ready(Step::Landed);
             }
             signals.poll_killed(cx).map(|()| Step::Killed)

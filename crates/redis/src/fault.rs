@@ -1,6 +1,7 @@
 //! Why a command failed, in the words of Redis 7.
 
 use tessera_keyvalue::KeyValueError;
+use tessera_locks::LockError;
 use tessera_transactions::TransactionError;
 use tessera_types::Report;
 
@@ -55,6 +56,22 @@ impl Fault {
     /// Whether the same transaction, run again at once, may well succeed.
     pub(crate) fn is_retryable(&self) -> bool {
         matches!(self, Fault::Transaction(error) if error.is_retryable())
+    }
+
+    /// Whether it did not want to wait for a lock that another transaction has.
+    pub(crate) fn is_lock_taken(&self) -> bool {
+        matches!(
+            self,
+            Fault::Transaction(TransactionError::Lock(LockError::NotAvailable { .. }))
+        )
+    }
+
+    /// Whether it says nothing about the command: a lock, a conflict, the store.
+    pub(crate) fn is_of_transaction(&self) -> bool {
+        matches!(
+            self,
+            Fault::Transaction(_) | Fault::KeyValue(KeyValueError::Store(_))
+        )
     }
 
     /// The error's text as the client is told it by this command.

@@ -5,8 +5,8 @@
 //! - `server`: [`Server`]: the listener, one task per connection, shutdown. `options`: what the port
 //!   is opened with.
 //! - `table`: every command, once; COMMAND and [`reference_page`] are made from it.
-//! - `connection`: the loop of a client. `check`: whether it may run a command. `flight`: commits
-//!   that its answers wait for. `blocking`: a client that waits for keys.
+//! - `connection`: the loop of a client. `check`: whether it may run a command. `group`: writes
+//!   of a pipeline in one transaction. `flight`: commits that its answers wait for. `blocking`: a client that waits for keys.
 //! - `session`: what is known of a client; MULTI, TX, SUBSCRIBE, CLIENT, CONFIG, INFO.
 //! - `commands`: what each command does with a key space. `args`: its arguments. `fault`: its errors,
 //!   in Redis's words. `locking`: locks ahead of commands.
@@ -18,7 +18,7 @@
 //! 1. Everything that has arrived is handled before the socket is asked again, and answers leave in
 //!    one write: when the input is drained, when a buffer is full, before a wait.
 //! 2. An answer leaves when the commits of all commands up to its own are durable. Commands of a
-//!    pipeline on different keys do not wait for each other's commits; each has its own fate.
+//!    pipeline share log records and syncs, and each has its own fate: what fails is undone alone.
 //! 3. Nothing is allocated because a client announced a length.
 //! 4. Buffers, queues and mailboxes are bounded; a client that does not read is cut off.
 //! 5. Waiting clients are woken by commits, in the order of their arrival; nothing polls.
@@ -37,6 +37,7 @@ mod decode;
 mod door;
 mod fault;
 mod flight;
+mod group;
 mod hub;
 mod locking;
 mod options;

@@ -251,6 +251,10 @@ fn setting_defaults(config: &Config) -> Vec<(String, String)> {
             "idle_in_transaction_session_timeout".to_owned(),
             milliseconds(config.idle_in_transaction_timeout),
         ),
+        (
+            "synchronous_commit".to_owned(),
+            config.synchronous_commit.clone(),
+        ),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! The handle of one transaction: statements, savepoints, hooks, joining.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -62,6 +62,8 @@ pub(crate) struct Inner {
     attachment: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
     /// Milliseconds; 0 for none.
     lock_timeout_ms: AtomicU64,
+    /// Locks that are not free are not waited for.
+    never_waits: AtomicBool,
     started_at: i64,
 }
 
@@ -122,6 +124,7 @@ impl Inner {
             statement: Mutex::new(None),
             attachment: Mutex::new(None),
             lock_timeout_ms: AtomicU64::new(0),
+            never_waits: AtomicBool::new(false),
             started_at,
         }
     }
@@ -366,12 +369,23 @@ impl Transaction {
         self.inner.lock_timeout_ms.store(ms, Ordering::Relaxed);
     }
 
-    /// Options for a lock asked for now: wait, up to the lock timeout.
+    /// Whether a lock that is not free is an error (55P03) at once: for a transaction of several
+    /// commands that must not stand in each other's way.
+    pub fn set_never_waits(&self, never_waits: bool) {
+        self.inner.never_waits.store(never_waits, Ordering::Relaxed);
+    }
+
+    /// Options for a lock asked for now: wait, up to the lock timeout, unless it never waits.
     pub fn lock_options(&self) -> LockOptions {
         let ms = self.inner.lock_timeout_ms.load(Ordering::Relaxed);
         let deadline = (ms > 0).then(|| Instant::now() + Duration::from_millis(ms));
+        let never_waits = self.inner.never_waits.load(Ordering::Relaxed);
         LockOptions {
-            wait: Wait::Block,
+            wait: if never_waits {
+                Wait::NoWait
+            } else {
+                Wait::Block
+            },
             deadline,
         }
     }

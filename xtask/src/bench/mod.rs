@@ -3,6 +3,7 @@
 //!
 //! # Map
 //! - `contention`: many clients on few rows.
+//! - `redis`: the Redis port against Redis, and the memory of keys.
 //! - `report`: medians and the table of ratios.
 //!
 //! # Invariants
@@ -10,6 +11,7 @@
 //! 2. Every run is bounded in time; data lies on one file system.
 
 mod contention;
+mod redis;
 mod report;
 
 use std::fs;
@@ -48,6 +50,12 @@ pub(crate) struct BenchArguments {
     /// Rows of the COPY.
     #[arg(long, default_value_t = 5_000_000)]
     rows: u32,
+    /// Keys of the memory test.
+    #[arg(long, default_value_t = 1_000_000)]
+    keys: u32,
+    /// Percent of the usual numbers of requests of redis-benchmark.
+    #[arg(long, default_value_t = 100)]
+    percent: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -66,6 +74,10 @@ enum Name {
     Locks,
     /// Many clients on few rows against PostgreSQL: throughput and the slowest percent.
     Contention,
+    /// The Redis port against Redis 7.
+    Redis,
+    /// Memory of many keys.
+    Keys,
 }
 
 impl Name {
@@ -86,6 +98,14 @@ pub(crate) fn run(project: &Project, arguments: &BenchArguments) -> Result<()> {
     if matches!(arguments.name, Name::Storage | Name::Locks) {
         return Ok(());
     }
+    let mut report = Report::default();
+    if arguments.name.covers(Name::Redis) || arguments.name.covers(Name::Keys) {
+        keys(project, arguments, &mut report)?;
+    }
+    if matches!(arguments.name, Name::Redis | Name::Keys) {
+        report.print();
+        return Ok(());
+    }
     let programs = needed(tools::postgres()?)?;
     let contest = Contest {
         tessera: project.build("tessera", Profile::BenchFast)?,
@@ -95,7 +115,6 @@ pub(crate) fn run(project: &Project, arguments: &BenchArguments) -> Result<()> {
         seconds: arguments.seconds.to_string(),
         folder: Folder::new("bench")?,
     };
-    let mut report = Report::default();
     let postgres = Postgres::start(&programs, &contest.folder.0)?;
     if arguments.name.covers(Name::Copy) {
         contest.copy(&postgres, arguments.rows, &mut report)?;
@@ -120,10 +139,30 @@ pub(crate) fn run(project: &Project, arguments: &BenchArguments) -> Result<()> {
     Ok(())
 }
 
+/// The Redis port and the memory of its keys.
+fn keys(project: &Project, arguments: &BenchArguments, report: &mut Report) -> Result<()> {
+    let folder = Folder::new("bench-redis")?;
+    let contest = redis::RedisContest {
+        tessera: &project.build("tessera", Profile::BenchFast)?,
+        redis_server: needed(tools::redis_server()?)?,
+        redis_benchmark: needed(tools::redis_benchmark()?)?,
+        folder: &folder,
+        percent: arguments.percent,
+        keys: arguments.keys,
+    };
+    if arguments.name.covers(Name::Redis) {
+        contest.run(report)?;
+    }
+    if arguments.name.covers(Name::Keys) {
+        contest.memory(report)?;
+    }
+    Ok(())
+}
+
 fn needed(tool: Tool<PathBuf>) -> Result<PathBuf> {
     match tool {
         Tool::Ready(path) => Ok(path),
-        Tool::Missing(how) => bail!("the comparison needs PostgreSQL 15: {how}"),
+        Tool::Missing(how) => bail!("the comparison needs {how}"),
     }
 }
 

@@ -1,11 +1,12 @@
 //! What the connections of a port share.
 //!
 //! - `clients`: who is connected. `channels`: who listens to what.
-//! - `waiting`: who waits for keys, in the order of arrival.
+//! - `waiting`: who waits for keys, in the order of arrival. `combining`: commands on busy keys.
 //! - `notifications`: keyspace notifications, and what a command tells others when it is committed.
 
 pub(crate) mod channels;
 pub(crate) mod clients;
+pub(crate) mod combining;
 pub(crate) mod notifications;
 pub(crate) mod waiting;
 
@@ -17,6 +18,7 @@ use crate::options::ServerOptions;
 use crate::throttle::Throttle;
 use channels::Channels;
 use clients::Clients;
+use combining::Combining;
 use waiting::Waiting;
 
 /// What the connections of a port share.
@@ -28,6 +30,7 @@ pub(crate) struct Hub {
     pub(crate) clients: Clients,
     pub(crate) channels: Channels,
     pub(crate) waiting: Waiting,
+    pub(crate) combining: Combining,
     /// Classes of keyspace notifications that are sent.
     pub(crate) notified: AtomicU32,
     pub(crate) totals: Totals,
@@ -69,6 +72,7 @@ impl Hub {
             clients: Clients::default(),
             channels: Channels::default(),
             waiting: Waiting::default(),
+            combining: Combining::default(),
             notified: AtomicU32::new(0),
             totals: Totals::default(),
             options,

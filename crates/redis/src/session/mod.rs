@@ -1,10 +1,12 @@
 //! What the server knows of one client, and how a command of it is run.
 //!
+//! - `lead`: commands on busy keys, run together.
 //! - `login`: AUTH, HELLO, RESET, SELECT. `multi`: MULTI, EXEC, WATCH. `tx`: TX.BEGIN and its kin.
 //! - `subscriptions`: SUBSCRIBE and its kin. `clients`: CLIENT. `server`: INFO, CONFIG, the rest.
 
 mod clients;
 mod info;
+mod lead;
 mod login;
 mod multi;
 mod server;
@@ -18,12 +20,13 @@ use futures::future::BoxFuture;
 use smallvec::SmallVec;
 use tessera_keyvalue::{KeyWaiter, Reader, Space, UnixMillis, Writer};
 use tessera_telemetry::metrics;
-use tessera_transactions::{Transaction, TransactionError};
+use tessera_transactions::{Isolation, Transaction, TransactionError};
 use tessera_types::{RelationId, Version};
 
 use crate::commands::{self, Call, Reading, Writing};
 use crate::door::Login;
 use crate::fault::{Fault, Result};
+use crate::group::Group;
 use crate::hub::Hub;
 use crate::hub::channels::Mailbox;
 use crate::hub::clients::Client;
@@ -163,13 +166,15 @@ impl Session {
     }
 
     /// Runs a command whose arguments are right in number. The space is open, if it needs one.
-    /// `is_enlisted` says that a blocking command is in the queues of its keys.
+    /// `is_enlisted` says that a blocking command is in the queues of its keys; `waits` is that of
+    /// [`Session::write_alone`].
     pub(crate) async fn execute(
         &mut self,
         row: &'static Row,
         request: &Request,
         reply: &mut Reply,
         is_enlisted: bool,
+        waits: bool,
     ) -> Result<Flow> {
         if self.is_logged_in() && !row.has(APART) {
             self.open_space().await?;
@@ -192,7 +197,7 @@ impl Session {
                     self.read_alone(row, request, reply).await?;
                     return Ok(Flow::Done);
                 }
-                self.write_alone(row, request, reply).await
+                self.write_alone(row, request, reply, waits).await
             }
         }
     }
@@ -239,6 +244,36 @@ impl Session {
         }
     }
 
+    /// Begins what commands of a pipeline may share; none where they must not.
+    pub(crate) async fn begin_group(&mut self) -> Result<Option<Group>> {
+        self.open_space().await?;
+        let (login, _) = self.context()?;
+        Ok(Group::new(self.hub.door.begin(login, None)?))
+    }
+
+    /// A command that writes, as a statement of a group's transaction.
+    pub(crate) async fn execute_in(
+        &self,
+        txn: &Transaction,
+        row: &'static Row,
+        request: &Request,
+        reply: &mut Reply,
+    ) -> Result<()> {
+        self.statement(txn, row, request, reply).await
+    }
+
+    /// The keys that a command names, as [`key_hash`].
+    pub(crate) fn keys_of(&self, row: &Row, request: &Request) -> Hashes {
+        let Some(relation) = self.relation() else {
+            return Hashes::new();
+        };
+        let places = row.key_places(request).unwrap_or_default();
+        places
+            .iter()
+            .map(|at| key_hash(relation, request.arg(*at)))
+            .collect()
+    }
+
     /// A command that reads, without a transaction.
     async fn read_alone(
         &self,
@@ -263,32 +298,30 @@ impl Session {
         commands::read(&mut call, &from).await
     }
 
-    /// A command that writes, as a transaction of its own.
-    async fn write_alone(
+    /// A command that writes, as a transaction of its own. Whether it waits for locks that are not
+    /// free, or fails by [`Fault::is_lock_taken`].
+    pub(crate) async fn write_alone(
         &self,
         row: &'static Row,
         request: &Request,
         reply: &mut Reply,
+        waits: bool,
     ) -> Result<Flow> {
-        let (login, space) = self.context()?;
+        let (login, _) = self.context()?;
         let start = reply.len();
         let mut retries = 0;
         loop {
             let txn = self.hub.door.begin(login, None)?;
+            if !waits && txn.isolation() == Isolation::ReadCommitted {
+                txn.set_never_waits(true);
+            }
             match self.statement(&txn, row, request, reply).await {
                 Ok(()) => {
-                    let places = row.key_places(request).unwrap_or_default();
-                    let keys = places
-                        .iter()
-                        .map(|at| key_hash(space.relation(), request.arg(*at)))
-                        .collect();
-                    // Those two write in another space, too.
-                    let is_alone =
-                        places.is_empty() || matches!(row.command, Command::Copy | Command::Move);
+                    let keys = self.keys_of(row, request);
+                    let is_alone = keys.is_empty() || !row.has_known_keys();
                     return Ok(Flow::Commit(Commit {
-                        work: Box::pin(async move { txn.commit().await }),
-                        keys,
                         is_alone,
+                        ..Commit::of(txn, keys)
                     }));
                 }
                 Err(fault) if fault.is_retryable() && retries < RETRIES_MAX => {

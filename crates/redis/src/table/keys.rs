@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Keys, Row};
+use super::{Command, Keys, Row};
 use crate::decode::number;
 use crate::request::Request;
 
@@ -10,6 +10,14 @@ use crate::request::Request;
 pub(crate) type Places = SmallVec<[usize; 8]>;
 
 impl Row {
+    /// Whether it touches nothing but keys of the client's space that its arguments name.
+    pub(crate) fn has_known_keys(&self) -> bool {
+        !matches!(
+            self.command,
+            Command::Copy | Command::Move | Command::Sort | Command::SortRo
+        )
+    }
+
     /// Places of the keys; none if the arguments are not as they should be.
     pub(crate) fn key_places(&self, request: &Request) -> Option<Places> {
         let arguments = request.len();

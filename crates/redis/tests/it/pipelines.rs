@@ -1,6 +1,7 @@
 //! Pipelines: order, fates, and that a client sees what it wrote.
 
 use tessera_storage::{CommitOutcome, StoreError};
+use tessera_types::Version;
 
 use crate::support::{Client, TestServer};
 use crate::wire::{encode, words};
@@ -67,7 +68,8 @@ async fn a_pipeline_sees_its_own_writes() {
     server.stop().await;
 }
 
-/// Method: the store refuses one commit of a pipeline.
+/// Method: the store refuses the commit of the pipeline's group, and then that of its first
+/// command by itself.
 #[tokio::test]
 async fn commands_of_a_pipeline_have_their_own_fates() {
     let server = TestServer::start().await;
@@ -75,6 +77,7 @@ async fn commands_of_a_pipeline_have_their_own_fates() {
     client.check("ping", "PONG").await;
     let memory = server.memory.as_ref().unwrap();
     let busy = StoreError::Busy { reason: "test" };
+    memory.next_commit(CommitOutcome::Aborted(busy.clone()));
     memory.next_commit(CommitOutcome::Aborted(busy));
     let answers = pipeline(&mut client, &["set a 1", "set b 2", "get a", "get b"]).await;
     assert!(answers[0].starts_with("(error) ERR "), "{answers:?}");
@@ -149,5 +152,97 @@ async fn pipelines_do_not_block_each_other() {
         .map(|line| line[4..line.len() - 1].parse::<u64>().unwrap())
         .sum();
     assert_eq!(sum, 400);
+    server.stop().await;
+}
+
+/// Nobody knows what became of the group's commit: nothing of it may be done twice.
+#[tokio::test]
+async fn a_group_of_unknown_outcome_is_not_run_again() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    client.check("incr n", "(integer) 1").await;
+    let memory = server.memory.as_ref().unwrap();
+    // Done, and its answer is lost.
+    let lost = CommitOutcome::Committed(Version(0));
+    memory.next_commit(lost);
+    let answers = pipeline(&mut client, &["incr n", "incr n", "incr n"]).await;
+    for answer in answers {
+        assert!(answer.contains("it is not known"), "{answer}");
+    }
+    client.check("get n", "\"4\"").await;
+    server.stop().await;
+}
+
+/// Method: while a transaction holds the key's lock, forty clients come; then it commits. On one
+/// thread, so whoever is listed with its command has gone as far as it could.
+#[tokio::test]
+async fn commands_on_a_busy_key_share_a_commit() {
+    const CLIENTS: usize = 40;
+    let server = TestServer::embedded().await;
+    let mut holder = server.client().await;
+    holder.check("tx.begin", "OK").await;
+    holder.check("incr n", "(integer) 1").await;
+    let mut clients = Vec::new();
+    for number in 0..CLIENTS {
+        let mut client = server.client().await;
+        let command = if number == 7 { "lpush n x" } else { "incr n" };
+        client.send(command).await;
+        clients.push(client);
+    }
+    let mut observer = server.client().await;
+    let all_wait = async {
+        loop {
+            let list = observer.run("client list").await;
+            let waiting = list.matches("cmd=incr").count() + list.matches("cmd=lpush").count();
+            if waiting == CLIENTS + 1 {
+                break;
+            }
+        }
+    };
+    let is_over = tokio::time::timeout(crate::support::SOON, all_wait).await;
+    is_over.expect("all clients are listed with their commands");
+    let commits_before = server.commits();
+    holder.check("tx.commit", "OK").await;
+    let mut values = Vec::new();
+    for (number, client) in clients.iter_mut().enumerate() {
+        let answer = client.answer().await;
+        if number == 7 {
+            assert!(answer.starts_with("(error) WRONGTYPE"), "{answer}");
+        } else {
+            values.push(answer);
+        }
+    }
+    values.sort();
+    values.dedup();
+    assert_eq!(values.len(), CLIENTS - 1, "each has a number of its own");
+    observer.check("get n", "\"40\"").await;
+    // The holder's, and one for all the others.
+    assert_eq!(server.commits() - commits_before, 2);
+    server.stop().await;
+}
+
+/// The leader of those who wait for a key goes away: the others are served all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_leaves_hands_everything_back() {
+    let server = TestServer::embedded().await;
+    let mut holder = server.client().await;
+    holder.check("tx.begin", "OK").await;
+    holder.check("incr n", "(integer) 1").await;
+    let mut leader = server.client().await;
+    let id = leader.run("client id").await;
+    let id = id.trim_start_matches("(integer) ");
+    leader.send("incr n").await;
+    let mut follower = server.client().await;
+    follower.send("incr n").await;
+    let mut observer = server.client().await;
+    observer
+        .check(&format!("client kill id {id}"), "(integer) 1")
+        .await;
+    holder.check("tx.commit", "OK").await;
+    let answer = follower.answer().await;
+    assert!(
+        matches!(answer.as_str(), "(integer) 2" | "(integer) 3"),
+        "{answer}"
+    );
     server.stop().await;
 }

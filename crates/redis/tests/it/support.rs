@@ -226,6 +226,11 @@ impl TestServer {
         is_over.unwrap_or_else(|_| panic!("INFO never says {line}"));
     }
 
+    /// Commits of the store so far.
+    pub(crate) fn commits(&self) -> u64 {
+        self.door.transactions.store().statistics().commits_total
+    }
+
     pub(crate) async fn stop(self) {
         self.server.stop(SOON).await;
     }

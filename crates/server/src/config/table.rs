@@ -186,6 +186,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "How long a session may do nothing inside a transaction, unless it says otherwise; 0 for no limit.",
     ),
     setting(
+        "synchronous_commit",
+        Kind::Choice(&["on", "off"]),
+        "on",
+        "Whether a commit waits for the disk, unless its session says otherwise; off may lose the last moments at a crash.",
+    ),
+    setting(
         "query_memory",
         Kind::Bytes { min: 16 << 20 },
         "512MB",
