@@ -35,7 +35,7 @@ impl LockError {
                 let mut detail = format!(
                     "Waited {} ms for {} lock on {}.",
                     waited.as_millis(),
-                    refused.mode,
+                    in_words(refused.mode, refused.resource),
                     name(refused.resource, refused.key.as_deref())
                 );
                 describe_blockers(refused, &mut detail);
@@ -43,7 +43,8 @@ impl LockError {
             }
             LockError::NotAvailable { refused } => {
                 let name = name(refused.resource, refused.key.as_deref());
-                let mut detail = format!("{} lock was asked for.", refused.mode);
+                let mode = in_words(refused.mode, refused.resource);
+                let mut detail = format!("{mode} lock was asked for.");
                 describe_blockers(refused, &mut detail);
                 (format!("could not obtain lock on {name}"), detail)
             }
@@ -152,7 +153,7 @@ fn describe_cycle(cycle: &[CycleMember], name: Name<'_>) -> String {
             detail,
             "Transaction {} waits for {} lock on {}; blocked by transaction {next}.",
             member.txn,
-            member.mode,
+            in_words(member.mode, member.resource),
             name(member.resource, member.key.as_deref())
         );
     }
@@ -172,10 +173,13 @@ fn describe_cycle(cycle: &[CycleMember], name: Name<'_>) -> String {
 
 fn describe_blockers(refused: &Refused, detail: &mut String) {
     for blocker in &refused.blockers {
-        let (txn, mode) = (blocker.txn, blocker.mode);
+        let (txn, mode) = (blocker.txn, in_words(blocker.mode, refused.resource));
         let _ = match blocker.granted {
-            true => write!(detail, "\nTransaction {txn} holds {mode}"),
-            false => write!(detail, "\nTransaction {txn} waits before us for {mode}"),
+            true => write!(detail, "\nTransaction {txn} holds {mode} lock"),
+            false => write!(
+                detail,
+                "\nTransaction {txn} waits before us for {mode} lock"
+            ),
         };
         if blocker.is_idle {
             detail.push_str(", idle in transaction");
@@ -215,6 +219,24 @@ fn shortened(statement: &str) -> String {
         line.push('…');
     }
     line
+}
+
+/// A mode in the words of SQL's row locks and of `LOCK TABLE`.
+fn in_words(mode: Mode, resource: Resource) -> &'static str {
+    match (mode, resource) {
+        (Mode::IS, Resource::Row(..)) => "FOR KEY SHARE",
+        (Mode::S, Resource::Row(..)) => "FOR SHARE",
+        (Mode::SIX, Resource::Row(..)) => "FOR NO KEY UPDATE",
+        (Mode::X, Resource::Row(..)) => "FOR UPDATE",
+        (Mode::S, Resource::Advisory(..)) => "shared",
+        (_, Resource::Advisory(..)) => "exclusive",
+        (Mode::IS, _) => "ACCESS SHARE",
+        (Mode::IX, _) => "ROW EXCLUSIVE",
+        (Mode::S, _) => "SHARE",
+        (Mode::SIX, _) => "SHARE ROW EXCLUSIVE",
+        (Mode::U, _) => "EXCLUSIVE",
+        (Mode::X, _) => "ACCESS EXCLUSIVE",
+    }
 }
 
 /// Names of the row strengths of SQL, weakest first, and the modes that serve them.
