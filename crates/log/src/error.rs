@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tessera_telemetry::labels::ChecksumPlace;
 use tessera_telemetry::metrics;
-use tessera_types::{Report, Retry, SqlState, codes};
+use tessera_types::{Report, Retry, SqlState, Version, codes};
 
 /// Why the log could not do what was asked. `code()` is a promise to clients; the text is not.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +46,12 @@ pub enum LogError {
     TooLarge {
         bytes: usize,
         record_bytes_max: usize,
+    },
+    /// What a reader asked for is not in the log any more.
+    #[error("the log begins after version {oldest}, what came before was cut off")]
+    Cut {
+        /// Records after this version are there.
+        oldest: Version,
     },
     /// The log was closed before the record was written.
     #[error("the log is closed")]
@@ -90,6 +96,7 @@ impl LogError {
             LogError::Unresolved { .. } => (codes::TRANSACTION_RESOLUTION_UNKNOWN, Retry::Never),
             LogError::Busy { .. } => (codes::CONFIGURATION_LIMIT_EXCEEDED, Retry::Later),
             LogError::TooLarge { .. } => (codes::PROGRAM_LIMIT_EXCEEDED, Retry::Never),
+            LogError::Cut { .. } => (codes::SNAPSHOT_TOO_OLD, Retry::Never),
             LogError::Closed => (codes::ADMIN_SHUTDOWN, Retry::Later),
             LogError::Replay(_) => (codes::DATA_CORRUPTED, Retry::Never),
         }
@@ -113,6 +120,7 @@ impl LogError {
             LogError::Corruption { .. }
             | LogError::Format { .. }
             | LogError::TooLarge { .. }
+            | LogError::Cut { .. }
             | LogError::Closed => report,
         }
     }

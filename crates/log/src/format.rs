@@ -4,7 +4,7 @@
 //! little-endian. The byte tables are in `docs/internals/log-format.md`.
 
 use tessera_types::Version;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
 /// Format number written today, and the newest that can be read.
 pub(crate) const FORMAT: u32 = 1;
@@ -25,7 +25,7 @@ const CHECK_AT: usize = HEADER_BYTES - 8;
 pub(crate) struct LogId(pub(crate) [u8; 16]);
 
 impl LogId {
-    fn seed(self) -> u64 {
+    pub(crate) fn seed(self) -> u64 {
         xxh3_64(&self.0)
     }
 }
@@ -192,6 +192,24 @@ impl RecordHeader {
         };
         padding.iter().all(|byte| *byte == 0)
             && self.payload_check == xxh3_64_with_seed(payload, log_id.seed())
+    }
+
+    /// Whether the record may stand right behind the commit `last`.
+    pub(crate) fn follows(&self, last: Version) -> bool {
+        match self.kind {
+            Kind::Commit => self.previous == last && self.version > last,
+            Kind::Mark => self.version == last,
+        }
+    }
+
+    /// For checking a long payload in pieces.
+    pub(crate) fn checker(&self, log_id: LogId) -> Xxh3 {
+        Xxh3::with_seed(log_id.seed())
+    }
+
+    /// Whether the checker has seen the payload that was written.
+    pub(crate) fn is_checked(&self, checker: &Xxh3) -> bool {
+        checker.digest() == self.payload_check
     }
 
     /// Length of the payload with its padding.

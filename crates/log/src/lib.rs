@@ -6,6 +6,7 @@
 //! - `scan`: reads segments, tells a torn end from damage.
 //! - `state`: the queue, who waits for what, and what became of each version; pure decisions.
 //! - `writer`: the one thread that writes, syncs and moves on to the next segment.
+//! - `reader`: follows the log while it is written.
 //! - `prepare`: makes the next segment ahead of time.
 //! - `log`: the handle that ties these together.
 //!
@@ -18,7 +19,7 @@
 //! 5. A version that was refused (`DiskFull`) is never replayed.
 //!
 //! # Not here
-//! What a record means; when to cut (storage decides, after a checkpoint); change feeds.
+//! What a record means; when to cut (storage decides, after a checkpoint).
 //!
 //! The file format is described in `docs/internals/log-format.md`.
 
@@ -27,12 +28,14 @@ mod format;
 mod log;
 mod options;
 mod prepare;
+mod reader;
 mod scan;
 mod segment;
 mod state;
 mod writer;
 
 pub use error::LogError;
-pub use log::{Log, LogHealth, Wait};
+pub use log::{Log, LogHealth, Segment, Wait};
 pub use options::LogOptions;
+pub use reader::{LogReader, LogRecord};
 pub use scan::{LogScan, Replay, scan, verify};

@@ -15,6 +15,7 @@ use crate::error::LogError;
 use crate::format::{HEADER_BYTES, LogId, SegmentHeader};
 use crate::options::LogOptions;
 use crate::prepare::Preparer;
+use crate::reader::LogReader;
 use crate::scan::{self, Found, Replay};
 use crate::segment::{self, create_blank};
 use crate::state::{Level, SegmentInfo, State};
@@ -42,6 +43,19 @@ pub enum LogHealth {
     DiskFull,
     /// A write or sync failed; only a restart helps.
     Poisoned(Arc<str>),
+}
+
+/// One segment file of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Segment {
+    /// The last version before it.
+    pub previous: Version,
+    /// Its last version; of the segment being written, the one before it.
+    pub last: Version,
+    /// Length of the file.
+    pub bytes: u64,
+    /// When it was made, microseconds since 1970.
+    pub created_unix_micros: i64,
 }
 
 impl Log {
@@ -72,7 +86,11 @@ impl Log {
         let (log_id, version) = (last.header.log_id, last.last);
         let segments = found.iter().map(|found| SegmentInfo {
             path: found.path.clone(),
+            previous: found.header.previous,
             last: found.last,
+            capacity: found.header.capacity,
+            created_unix_micros: found.header.created_unix_micros,
+            places: Vec::new(),
         });
         let mut state = State::new(version, segments.collect());
         for found in &found {
@@ -90,6 +108,7 @@ impl Log {
             environment: environment.clone(),
             options,
             dir: dir.to_owned(),
+            log_id,
         });
         let writer = Writer::new(shared.clone(), log_id, current, version, preparer);
         let theirs = shared.clone();
@@ -189,6 +208,11 @@ impl Log {
         self.handle.shared.state.lock().durable
     }
 
+    /// The newest version that is in the file, durable or not.
+    pub fn written_version(&self) -> Version {
+        self.handle.shared.state.lock().written
+    }
+
     /// Bytes of log written after `version`, to within 512 KiB.
     pub fn bytes_after(&self, version: Version) -> u64 {
         self.handle.shared.state.lock().bytes_after(version)
@@ -198,6 +222,49 @@ impl Log {
     pub fn syncs(&self) -> (u64, std::time::Duration) {
         let state = self.handle.shared.state.lock();
         (state.syncs, state.sync_time)
+    }
+
+    /// Reads the records after `after`, in order, while more are written.
+    ///
+    /// # Errors
+    /// `Cut` if some of them were cut off.
+    pub fn reader(&self, after: Version) -> Result<LogReader, LogError> {
+        LogReader::new(self.handle.shared.clone(), after)
+    }
+
+    /// A number that no other log has: versions mean something within one log only.
+    pub fn identity(&self) -> u64 {
+        self.handle.shared.log_id.seed()
+    }
+
+    /// The segments, oldest first; the last one is being written.
+    pub fn segments(&self) -> Vec<Segment> {
+        let state = self.handle.shared.state.lock();
+        let segments = state.segments.iter();
+        segments
+            .map(|segment| Segment {
+                previous: segment.previous,
+                last: segment.last,
+                bytes: segment.capacity,
+                created_unix_micros: segment.created_unix_micros,
+            })
+            .collect()
+    }
+
+    /// Waits until the record is written, or durable, without asking for that: others do, or the
+    /// time.
+    pub fn observe(&self, version: Version, durable: bool) -> Wait {
+        let level = if durable {
+            Level::Durable
+        } else {
+            Level::Buffered
+        };
+        Wait {
+            shared: self.handle.shared.clone(),
+            version,
+            level,
+            accepted: false,
+        }
     }
 
     /// Whether commits are accepted.

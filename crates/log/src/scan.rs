@@ -20,7 +20,7 @@ use crate::format::{
 use crate::segment;
 
 /// Bytes read at once; a longer record makes the buffer grow for as long as it is needed.
-const READ_BYTES: usize = 256 << 10;
+pub(crate) const READ_BYTES: usize = 256 << 10;
 
 /// Receives the version and payload of each record, in order.
 pub type Replay<'a> = &'a mut dyn FnMut(Version, &[u8]) -> Result<(), LogError>;
@@ -232,7 +232,7 @@ fn judge_end(reader: &mut Reader, last: Version, fault: &str) -> Result<bool, Lo
 }
 
 /// Walks over one segment through a bounded buffer.
-struct Reader {
+pub(crate) struct Reader {
     file: Arc<dyn File>,
     path: PathBuf,
     log_id: LogId,
@@ -246,11 +246,21 @@ struct Reader {
 
 impl Reader {
     fn new(segment: &Found) -> Reader {
+        let header = &segment.header;
+        Reader::open(
+            segment.file.clone(),
+            &segment.path,
+            header.log_id,
+            header.capacity,
+        )
+    }
+
+    pub(crate) fn open(file: Arc<dyn File>, path: &Path, log_id: LogId, capacity: u64) -> Reader {
         Reader {
-            file: segment.file.clone(),
-            path: segment.path.clone(),
-            log_id: segment.header.log_id,
-            capacity: segment.header.capacity,
+            file,
+            path: path.to_owned(),
+            log_id,
+            capacity,
             buffer: Vec::new(),
             buffer_at: 0,
             offset: HEADER_BYTES as u64,
@@ -303,11 +313,7 @@ impl Reader {
             ControlFlow::Continue(header) => header,
             ControlFlow::Break(fault) => return Ok(ControlFlow::Break(fault)),
         };
-        let follows = match header.kind {
-            Kind::Commit => header.previous == last && header.version > last,
-            Kind::Mark => header.version == last,
-        };
-        if !follows {
+        if !header.follows(last) {
             return Ok(ControlFlow::Break(
                 "a record that does not follow its predecessor",
             ));
@@ -321,6 +327,75 @@ impl Reader {
             header,
             &body[..header.payload_bytes],
         )))
+    }
+
+    /// The header at the current place if it follows `last`, or why it does not. The body is not
+    /// looked at.
+    pub(crate) fn follower(
+        &mut self,
+        last: Version,
+    ) -> Result<ControlFlow<&'static str, RecordHeader>, LogError> {
+        let header = match self.header()? {
+            ControlFlow::Continue(header) => header,
+            ControlFlow::Break(fault) => return Ok(ControlFlow::Break(fault)),
+        };
+        Ok(match header.follows(last) {
+            true => ControlFlow::Continue(header),
+            false => ControlFlow::Break("a record that does not follow its predecessor"),
+        })
+    }
+
+    /// The payload of the record at the current place; none if it is not what was written.
+    pub(crate) fn payload(&mut self, header: &RecordHeader) -> Result<Option<Vec<u8>>, LogError> {
+        let (log_id, at) = (self.log_id, self.offset + RECORD_HEADER_BYTES as u64);
+        let body = self.window(at, header.body_bytes())?;
+        let is_whole = header.body_is_whole(log_id, body);
+        Ok(is_whole.then(|| body[..header.payload_bytes].to_vec()))
+    }
+
+    /// Whether the payload of the record at the current place is what was written; reads it in
+    /// pieces.
+    pub(crate) fn is_whole_in_pieces(&mut self, header: &RecordHeader) -> Result<bool, LogError> {
+        let mut check = header.checker(self.log_id);
+        let start = self.offset + RECORD_HEADER_BYTES as u64;
+        let mut done = 0;
+        while done < header.payload_bytes {
+            let count = (header.payload_bytes - done).min(READ_BYTES);
+            check.update(self.window(start + done as u64, count)?);
+            done += count;
+        }
+        Ok(header.is_checked(&check))
+    }
+
+    /// Goes behind a record.
+    pub(crate) fn pass(&mut self, header: &RecordHeader) {
+        self.offset += (RECORD_HEADER_BYTES + header.body_bytes()) as u64;
+    }
+
+    /// Drops what was read ahead.
+    pub(crate) fn forget(&mut self) {
+        self.buffer.clear();
+    }
+
+    /// Goes to a place where a record begins.
+    pub(crate) fn seek(&mut self, offset: u64) {
+        self.offset = offset;
+    }
+
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn file(&self) -> &Arc<dyn File> {
+        &self.file
+    }
+
+    pub(crate) fn damaged(&self, fault: &str) -> LogError {
+        LogError::corruption(&self.path, self.offset, fault)
     }
 
     /// The header at the current place if a whole record of this log is there.

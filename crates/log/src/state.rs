@@ -49,7 +49,15 @@ pub(crate) struct Poison {
 /// One segment file, oldest first in `State::segments`; the last one is being written.
 pub(crate) struct SegmentInfo {
     pub(crate) path: PathBuf,
+    /// The last version before it.
+    pub(crate) previous: Version,
     pub(crate) last: Version,
+    /// Length of the file.
+    pub(crate) capacity: u64,
+    pub(crate) created_unix_micros: i64,
+    /// Where records end, with their versions, in steps: so that a reader need not begin at the
+    /// start. None of segments that were there at the opening.
+    pub(crate) places: Vec<(Version, u64)>,
 }
 
 pub(crate) struct State {
@@ -295,6 +303,16 @@ impl State {
         });
         self.queue.clear();
         self.queued_bytes = 0;
+    }
+
+    /// Notes where the record of `last` ends in the segment being written.
+    pub(crate) fn note_place(&mut self, last: Version, end: u64) {
+        if let Some(segment) = self.segments.last_mut() {
+            let before = segment.places.last().map_or(0, |(_, end)| *end);
+            if end - before >= MARK_STEP_BYTES {
+                segment.places.push((last, end));
+            }
+        }
     }
 
     /// Notes how many bytes the log held when `last` was its end.

@@ -31,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) environment: Environment,
     pub(crate) options: LogOptions,
     pub(crate) dir: PathBuf,
+    pub(crate) log_id: LogId,
 }
 
 impl Shared {
@@ -230,10 +231,10 @@ impl Writer {
             }
             self.current.end += self.buffer.len() as u64;
             self.last = last;
-            self.shared
-                .state
-                .lock()
-                .note_bytes(last, self.buffer.len() as u64);
+            let mut state = self.shared.state.lock();
+            state.note_bytes(last, self.buffer.len() as u64);
+            state.note_place(last, self.current.end);
+            drop(state);
             if self.buffer.capacity() > BUFFER_BYTES_KEPT {
                 self.buffer = Vec::new();
             }
@@ -294,12 +295,21 @@ impl Writer {
             capacity: blank.capacity,
         };
         let mut state = shared.state.lock();
+        // A segment without a record, too small for the first one: the new one has taken its name.
+        let is_replaced = |previous: &SegmentInfo| previous.path == path;
+        if state.segments.last().is_some_and(is_replaced) {
+            state.segments.pop();
+        }
         if let Some(previous) = state.segments.last_mut() {
             previous.last = self.last;
         }
         state.segments.push(SegmentInfo {
             path,
+            previous: header.previous,
             last: self.last,
+            capacity: header.capacity,
+            created_unix_micros: header.created_unix_micros,
+            places: Vec::new(),
         });
         state.note_bytes(self.last, HEADER_BYTES as u64);
         Ok(())

@@ -2,6 +2,7 @@
 
 use tessera_types::{TxnId, Version};
 
+use crate::changes::Notice;
 use crate::error::StoreError;
 use crate::range::KeySpace;
 use crate::reads::ReadSet;
@@ -12,6 +13,9 @@ use crate::store::{Key, RunId, Val};
 pub enum Write {
     /// The key has this value from now on.
     Put(Val),
+    /// The same, of a key that did not exist before the transaction. Whoever says so holds what
+    /// keeps others from making it; it is told to those who follow the changes.
+    Insert(Val),
     /// The key does not exist from now on.
     Delete,
 }
@@ -20,7 +24,7 @@ impl Write {
     /// The value, unless it is a delete.
     pub fn value(&self) -> Option<&Val> {
         match self {
-            Write::Put(value) => Some(value),
+            Write::Put(value) | Write::Insert(value) => Some(value),
             Write::Delete => None,
         }
     }
@@ -28,7 +32,7 @@ impl Write {
     /// The value, unless it is a delete.
     pub fn into_value(self) -> Option<Val> {
         match self {
-            Write::Put(value) => Some(value),
+            Write::Put(value) | Write::Insert(value) => Some(value),
             Write::Delete => None,
         }
     }
@@ -88,6 +92,8 @@ pub struct WriteBatch {
     pub durability: Durability,
     /// Who wrote it.
     pub origin: Origin,
+    /// Messages that are told when the batch is visible, in the order of sending.
+    pub notices: Vec<Notice>,
 }
 
 impl WriteBatch {
@@ -107,6 +113,7 @@ impl WriteBatch {
     /// Whether there is nothing to write and nothing to check.
     pub fn is_trivial(&self) -> bool {
         self.is_empty()
+            && self.notices.is_empty()
             && self.must_not_exist.is_empty()
             && self.must_be_unchanged.is_empty()
             && self.reads.as_ref().is_none_or(ReadSet::is_empty)

@@ -60,6 +60,14 @@ pub enum StoreError {
         /// The oldest version still readable.
         kept_from: Version,
     },
+    /// Commits that somebody wants to read again are not kept any more.
+    #[error("changes after version {after} are not kept any more, they begin after {oldest}")]
+    ChangesCut {
+        /// From where they were asked for.
+        after: Version,
+        /// From where they are there.
+        oldest: Version,
+    },
     /// Over a limit of `Capabilities`.
     #[error("{what} is larger than the limit of {limit}")]
     TooLarge {
@@ -141,6 +149,7 @@ impl StoreError {
             StoreError::Deadlock => (codes::DEADLOCK_DETECTED, Retry::Transaction),
             StoreError::LockTimeout => (codes::LOCK_NOT_AVAILABLE, Retry::Transaction),
             StoreError::SnapshotTooOld { .. } => (codes::SNAPSHOT_TOO_OLD, Retry::Transaction),
+            StoreError::ChangesCut { .. } => (codes::SNAPSHOT_TOO_OLD, Retry::Never),
             StoreError::TooLarge { .. } => (codes::PROGRAM_LIMIT_EXCEEDED, Retry::Never),
             StoreError::Busy { .. } => (codes::INSUFFICIENT_RESOURCES, Retry::Later),
             StoreError::Unavailable { .. } => (codes::CANNOT_CONNECT_NOW, Retry::Later),
@@ -179,6 +188,10 @@ impl StoreError {
             StoreError::SnapshotTooOld { .. } => Some(
                 "Run the transaction again; keep transactions short while much data is written, \
                  or give the store more memory for recent versions.",
+            ),
+            StoreError::ChangesCut { .. } => Some(
+                "Read the data anew and follow the changes from now; the setting \
+                 changes_retention says how much is kept.",
             ),
             StoreError::DiskFull => {
                 Some("Free space on the disk of the data directory; writes then work again.")

@@ -4,6 +4,7 @@
 //! - `store`: the traits [`Store`], [`Snapshot`], [`Scan`], [`Run`], [`RunWriter`].
 //! - `batch`: what is committed: [`WriteBatch`] and its outcome.
 //! - `reads`: what a serializable commit was based on: [`ReadSet`].
+//! - `changes`: commits read again in their order: [`ChangeReader`], [`Watcher`], [`Notice`].
 //! - `range`: [`KeySpace`], [`KeyRange`]; `deferred`: answers that are usually there at once.
 //! - `live`: which versions live snapshots can still see.
 //! - `memory`: the engine that is a model: one ordered map, no files, faults on demand.
@@ -26,6 +27,7 @@
 
 mod batch;
 mod capabilities;
+mod changes;
 mod check;
 mod deferred;
 mod directory;
@@ -41,6 +43,7 @@ mod store;
 
 pub use batch::{CommitOutcome, Durability, Origin, Publish, Write, WriteBatch};
 pub use capabilities::Capabilities;
+pub use changes::{ChangeItem, ChangeReader, ChangeWindow, Notice, Reach, Watcher, Watching};
 pub use check::{Finding, IntegrityReport, check, check_with};
 pub use deferred::Deferred;
 pub use directory::FORMAT;

@@ -2,6 +2,7 @@
 
 use crate::batch::{Write, WriteBatch};
 use crate::capabilities::Capabilities;
+use crate::changes::Notice;
 use crate::error::StoreError;
 use crate::reads::{REFINED_RANGES_MAX, ReadSet};
 use crate::store::Key;
@@ -17,7 +18,7 @@ pub(crate) fn check_batch(limits: &Capabilities, batch: &WriteBatch) -> Result<(
     if let Some(reads) = &batch.reads {
         check_reads(limits, reads)?;
     }
-    let mut bytes = 0;
+    let mut bytes: usize = batch.notices.iter().map(Notice::bytes).sum();
     for (_, key, write) in &batch.writes {
         check_entry(limits, key, write)?;
         bytes += key.len() + write.value_bytes();

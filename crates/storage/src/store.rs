@@ -11,6 +11,7 @@ use tessera_types::{TxnId, Version};
 
 use crate::batch::{CommitOutcome, Publish, Write, WriteBatch};
 use crate::capabilities::Capabilities;
+use crate::changes::{ChangeReader, ChangeWindow, Reach, Watcher, Watching};
 use crate::deferred::Deferred;
 use crate::error::StoreError;
 use crate::range::{KeyRange, KeySpace};
@@ -194,6 +195,18 @@ pub trait Store: Send + Sync {
     /// that nobody will write again, such as a dropped relation. Snapshots older than the call
     /// still see the keys; space is given back when the last of them is gone.
     fn destroy_range(&self, space: KeySpace, range: KeyRange) -> Result<(), StoreError>;
+
+    /// Which commits can be read again.
+    fn change_window(&self) -> ChangeWindow;
+
+    /// Reads the commits after a version, in order, and follows those to come.
+    ///
+    /// # Errors
+    /// `ChangesCut` if the first of them is not kept any more.
+    fn changes(&self, after: Version, reach: Reach) -> Result<Box<dyn ChangeReader>, StoreError>;
+
+    /// Tells `watcher` of every commit that becomes visible from now on.
+    fn watch(&self, watcher: Arc<dyn Watcher>) -> Watching;
 
     /// Moves everything visible now into the base.
     fn checkpoint(&self) -> BoxFuture<'static, Result<(), StoreError>>;

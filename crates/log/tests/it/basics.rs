@@ -44,6 +44,30 @@ fn replay_starts_after_the_given_version() {
     assert!(matches!(error, LogError::Corruption { .. }), "{error}");
 }
 
+/// A segment without a record is replaced, under the same name, when its first record is too large
+/// for it. Cutting the log must not take the new one for the old.
+#[test]
+fn a_first_record_larger_than_a_segment_survives_cuts() {
+    let (environment, _) = simulated(1);
+    let large = vec![7; 100_000];
+    let (log, _) = open_with(
+        &environment,
+        Version::ZERO,
+        LogOptions::deterministic(64 << 10),
+    )
+    .unwrap();
+    let mut expected = Vec::new();
+    for content in [large.clone(), vec![1], large] {
+        let version = log.enqueue(content.clone()).unwrap();
+        log.wait_blocking(version, true).unwrap();
+        expected.push((version, content));
+        log.cut(Version(1)).unwrap();
+    }
+    log.close().unwrap();
+    let (_, replayed) = open(&environment, Version::ZERO).unwrap();
+    assert!(replayed == expected, "{} records", replayed.len());
+}
+
 #[test]
 fn a_new_log_goes_on_after_the_given_version() {
     let (environment, _) = simulated(1);

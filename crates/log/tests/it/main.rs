@@ -7,3 +7,4 @@ mod faults;
 mod full;
 mod group;
 mod harness;
+mod reader;

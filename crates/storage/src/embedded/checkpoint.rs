@@ -18,6 +18,7 @@ use tessera_types::Version;
 use crate::embedded::base::Change;
 use crate::embedded::core::Core;
 use crate::embedded::merge::{Item, Merge, Source};
+use crate::embedded::retention;
 use crate::embedded::run::RunSource;
 use crate::embedded::snapshot::{EmbeddedSnapshot, RecentSource};
 use crate::embedded::views::View;
@@ -222,6 +223,8 @@ fn advance(core: &Arc<Core>) -> Result<bool, StoreError> {
     let version = snapshot.version();
     let view = snapshot.view().clone();
     if version == view.checkpoint {
+        drop(snapshot);
+        core.base.give_back()?;
         return Ok(false);
     }
     fail::fail_point!("storage::checkpoint::begin");
@@ -246,13 +249,11 @@ fn advance(core: &Arc<Core>) -> Result<bool, StoreError> {
     drop(snapshot);
     for run in &moved {
         core.run_bytes.fetch_sub(run.bytes(), Ordering::Relaxed);
-        run.discard();
+        retention::retire(core, run.version, run);
     }
     drop(moved);
-    if let Some(log) = &core.log {
-        log.cut(version.next())
-            .map_err(|error| core.log_failure(&error))?;
-    }
+    retention::trim(core, version, core.options.changes_bytes_max)?;
+    core.base.give_back()?;
     Ok(true)
 }
 

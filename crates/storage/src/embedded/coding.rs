@@ -17,6 +17,9 @@ pub(crate) fn shared_prefix(a: &[u8], b: &[u8]) -> usize {
     a.iter().zip(b).take_while(|(x, y)| x == y).count()
 }
 
+/// What is wrong with bytes that end too early; more of them may be right.
+pub(crate) const CUT_SHORT: &str = "cut short";
+
 /// What a reader found wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed(pub(crate) &'static str);
@@ -36,12 +39,22 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
+    /// The next byte, which stays.
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.rest.first().copied()
+    }
+
+    /// Bytes left.
+    pub(crate) fn len(&self) -> usize {
+        self.rest.len()
+    }
+
     /// The next `len` bytes.
     pub(crate) fn bytes(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
         let (bytes, rest) = self
             .rest
             .split_at_checked(len)
-            .ok_or(Malformed("cut short"))?;
+            .ok_or(Malformed(CUT_SHORT))?;
         self.rest = rest;
         Ok(bytes)
     }

@@ -89,6 +89,7 @@ pub(crate) fn destroy_range(
                 destroyed: Some(destroyed),
             },
             before_publish: None,
+            notices: Vec::new(),
             answer,
         });
         version
@@ -116,7 +117,14 @@ fn submit(
 ) -> Result<Ticket, StoreError> {
     let runs = find_runs(core, &batch)?;
     let references: Vec<_> = runs.iter().map(|run| run.reference()).collect();
-    let payload = record::encode_commit(batch.txn, batch.origin, &references, &batch.writes);
+    let payload = record::encode_commit(&record::Commit {
+        txn: batch.txn,
+        origin: batch.origin,
+        unix_micros: core.env.clock.unix_micros(),
+        runs: &references,
+        writes: &batch.writes,
+        notices: &batch.notices,
+    });
     // Reads of the base, and long looks through memory, happen before the lock; under it only
     // what came later is looked at.
     let checked = Conditions::check(core, &batch)?;
@@ -167,6 +175,7 @@ fn submit(
                 destroyed: None,
             },
             before_publish,
+            notices: batch.notices,
             answer,
         });
         version

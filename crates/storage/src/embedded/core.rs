@@ -11,6 +11,7 @@ use tessera_types::{TxnId, Version};
 
 use crate::batch::CommitOutcome;
 use crate::capabilities::Capabilities;
+use crate::changes::{Watcher, Watching};
 use crate::directory::DataDirectory;
 use crate::embedded::base::Base;
 use crate::embedded::cache::RowCache;
@@ -20,6 +21,7 @@ use crate::embedded::options::{EmbeddedOptions, UNKNOWN_TXNS_MAX};
 use crate::embedded::pressure::Pressure;
 use crate::embedded::publish::Publisher;
 use crate::embedded::recent::Recent;
+use crate::embedded::retention::{self, Retention};
 use crate::embedded::run::RunSet;
 use crate::embedded::sequencer::Sequencer;
 use crate::embedded::views::Views;
@@ -51,6 +53,7 @@ pub(crate) struct Core {
     pub(crate) pressure: Pressure,
     pub(crate) checkpointer: Checkpointer,
     pub(crate) finisher: Finisher,
+    pub(crate) retention: Retention,
     pub(crate) counters: Counters,
     pub(crate) is_closed: AtomicBool,
     pub(crate) read_only: RwLock<Option<Arc<str>>>,
@@ -136,11 +139,27 @@ impl Core {
                 tracing::info!(available, "the disk has space again, taking writes");
             }
         }
+        if is_low && self.options.changes_bytes_max > 0 {
+            // What is kept for readers of changes gives way first.
+            let checkpoint = self.views.lock().current_view().checkpoint;
+            retention::trim(self, checkpoint, 0)?;
+        }
         if is_low {
             Err(StoreError::DiskFull)
         } else {
             Ok(())
         }
+    }
+
+    /// Tells a watcher of every commit from now on.
+    pub(crate) fn watch_commits(self: &Arc<Self>, watcher: Arc<dyn Watcher>) -> Watching {
+        let id = self.publisher.watch(watcher);
+        let core = Arc::downgrade(self);
+        Watching::new(move || {
+            if let Some(core) = core.upgrade() {
+                core.publisher.unwatch(id);
+            }
+        })
     }
 
     /// Puts a record in line.

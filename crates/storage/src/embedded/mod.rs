@@ -6,6 +6,7 @@
 //! - `recent`: versions in memory. `views`: what is visible, and to whom. `merge`: one order from
 //!   many sources. `snapshot`: reads. `cache`: rows of the base.
 //! - `run`: run files of large transactions.
+//! - `changes`: reads commits from the log again; `retention`: how long they stay for that.
 //! - `base`: the LSM. `checkpoint`: moves commits into it. `pressure`: slows writers down.
 //! - `coding`: integers in files.
 //!
@@ -23,6 +24,7 @@
 
 mod base;
 mod cache;
+mod changes;
 mod checkpoint;
 mod coding;
 mod commit;
@@ -37,6 +39,7 @@ mod pressure;
 mod publish;
 mod recent;
 mod record;
+mod retention;
 mod run;
 mod sequencer;
 mod snapshot;
@@ -57,6 +60,7 @@ use tessera_types::{TxnId, Version};
 
 use crate::batch::{CommitOutcome, Publish, WriteBatch};
 use crate::capabilities::Capabilities;
+use crate::changes::{ChangeReader, ChangeWindow, Reach, Watcher, Watching};
 use crate::deferred::Deferred;
 use crate::embedded::core::Core;
 use crate::embedded::snapshot::EmbeddedSnapshot;
@@ -133,6 +137,7 @@ async fn close(
         return Ok(());
     }
     core.pressure.wake();
+    core.publisher.wake_watchers(core.views.newest());
     let Some(log) = core.log.clone() else {
         stop_thread(&core, &thread);
         return Ok(());
@@ -204,6 +209,18 @@ impl Store for EmbeddedStore {
 
     fn destroy_range(&self, space: KeySpace, range: KeyRange) -> Result<(), StoreError> {
         commit::destroy_range(&self.core, space, range)
+    }
+
+    fn change_window(&self) -> ChangeWindow {
+        changes::window(&self.core)
+    }
+
+    fn changes(&self, after: Version, reach: Reach) -> Result<Box<dyn ChangeReader>, StoreError> {
+        changes::open(&self.core, after, reach)
+    }
+
+    fn watch(&self, watcher: Arc<dyn Watcher>) -> Watching {
+        self.core.watch_commits(watcher)
     }
 
     fn checkpoint(&self) -> BoxFuture<'static, Result<(), StoreError>> {

@@ -28,6 +28,7 @@ use crate::embedded::pressure::Pressure;
 use crate::embedded::publish::Publisher;
 use crate::embedded::recent::Recent;
 use crate::embedded::record::{self, Record};
+use crate::embedded::retention::{self, Retention};
 use crate::embedded::run::{CommittedRun, RunSet};
 use crate::embedded::sequencer::Sequencer;
 use crate::embedded::views::{Additions, Destroyed, Views};
@@ -55,9 +56,16 @@ pub(crate) fn open(
     };
     let started = env.clock.monotonic();
     let opened = open_log(&directory, &options, checkpoint, &mut replay, env);
-    let (run_bytes, owned, outcomes) = (replay.run_bytes, replay.owned, replay.outcomes);
+    let (run_bytes, mut owned, outcomes) = (replay.run_bytes, replay.owned, replay.outcomes);
+    let mut kept = Vec::new();
     let (log, read_only) = match opened {
         Ok(log) => {
+            let strays = match options.changes_bytes_max {
+                0 => HashSet::new(),
+                _ => runs.strays(&owned)?,
+            };
+            kept = retention::kept_runs(&log, checkpoint, &strays)?;
+            owned.extend(kept.iter().map(|run| run.id));
             runs.sweep(&owned)?;
             directory.remove_clean_mark()?;
             (Some(log), None)
@@ -91,6 +99,7 @@ pub(crate) fn open(
         pressure: Pressure::new(),
         checkpointer: Checkpointer::default(),
         finisher: Finisher::default(),
+        retention: Retention::new(kept),
         counters: Counters::default(),
         is_closed: AtomicBool::new(false),
         read_only: RwLock::new(read_only),

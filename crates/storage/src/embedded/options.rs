@@ -57,6 +57,10 @@ pub struct EmbeddedOptions {
     pub base_cache_bytes: u64,
     /// Threads with which the base tidies up.
     pub base_threads: usize,
+    /// Bytes of log and run files that stay for readers of changes when nothing else needs them.
+    pub changes_bytes_max: u64,
+    /// Age after which they go though there is room; `None` for none.
+    pub changes_age_max: Option<Duration>,
     /// Free bytes on the disk below which writes are refused, so that what is under way can end.
     pub disk_reserve_bytes: u64,
 }
@@ -74,6 +78,8 @@ impl Default for EmbeddedOptions {
             row_cache_bytes: 32 << 20,
             base_cache_bytes: 64 << 20,
             base_threads: 1,
+            changes_bytes_max: 0,
+            changes_age_max: None,
             disk_reserve_bytes: 64 << 20,
         }
     }

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use futures::channel::oneshot;
@@ -14,6 +15,7 @@ use tessera_log::LogError;
 use tessera_types::{TxnId, Version};
 
 use crate::batch::{CommitOutcome, Publish};
+use crate::changes::{Notice, Watcher, Watchers};
 use crate::embedded::core::Core;
 use crate::embedded::history::SharedWrites;
 use crate::embedded::views::Additions;
@@ -28,6 +30,7 @@ pub(crate) struct Slot {
     pub(crate) writes: SharedWrites,
     pub(crate) additions: Additions,
     pub(crate) before_publish: Option<Publish>,
+    pub(crate) notices: Vec<Notice>,
     pub(crate) answer: oneshot::Sender<CommitOutcome>,
 }
 
@@ -35,6 +38,8 @@ pub(crate) struct Slot {
 #[derive(Default)]
 pub(crate) struct Publisher {
     slots: Mutex<VecDeque<Slot>>,
+    /// Taken within `slots`: whoever is registered hears of every commit that is not visible yet.
+    watchers: Mutex<Watchers>,
 }
 
 impl Publisher {
@@ -58,10 +63,26 @@ impl Publisher {
         at.ok().map(|at| slots[at].txn)
     }
 
+    pub(crate) fn watch(&self, watcher: Arc<dyn Watcher>) -> u64 {
+        let _nothing_is_published = self.slots.lock();
+        self.watchers.lock().add(watcher)
+    }
+
+    pub(crate) fn unwatch(&self, id: u64) {
+        let gone = self.watchers.lock().remove(id);
+        drop(gone);
+    }
+
+    /// Wakes all who wait for commits, such as when there will be no more.
+    pub(crate) fn wake_watchers(&self, newest: Version) {
+        self.watchers.lock().tell(newest, &[]);
+    }
+
     /// Publishes, or takes back, everything at the front whose outcome is known.
     pub(crate) fn advance(&self, core: &Core) {
         let mut answers = Vec::new();
         let mut slots = self.slots.lock();
+        let watchers = self.watchers.lock();
         while let Some(front) = slots.front() {
             let outcome = match (&core.log, front.accepted) {
                 (_, true) => Some(Ok(())),
@@ -71,10 +92,11 @@ impl Publisher {
             let Some(outcome) = outcome else { break };
             let Some(slot) = slots.pop_front() else { break };
             answers.push(match outcome {
-                Ok(()) => publish(core, slot),
+                Ok(()) => publish(core, slot, &watchers),
                 Err(error) => withdraw(core, slot, &error),
             });
         }
+        drop(watchers);
         drop(slots);
         core.pressure.check(core);
         for (sender, outcome) in answers {
@@ -86,7 +108,7 @@ impl Publisher {
 
 type Answer = (oneshot::Sender<CommitOutcome>, CommitOutcome);
 
-fn publish(core: &Core, slot: Slot) -> Answer {
+fn publish(core: &Core, slot: Slot, watchers: &Watchers) -> Answer {
     fail::fail_point!("storage::commit::before_publish");
     if let Some(before_publish) = slot.before_publish {
         let version = slot.version;
@@ -105,6 +127,7 @@ fn publish(core: &Core, slot: Slot) -> Answer {
         // Only now: a batch that is checked at this moment must find them in one place.
         core.sequencer.forget(slot.version);
     }
+    watchers.tell(slot.version, &slot.notices);
     core.counters.commits.fetch_add(1, Ordering::Relaxed);
     (slot.answer, CommitOutcome::Committed(slot.version))
 }

@@ -352,5 +352,5 @@ impl Source for BaseSource {
 
 /// What a run does to a key, for conditions of commits.
 pub(crate) fn exists_in(write: &Write) -> bool {
-    matches!(write, Write::Put(_))
+    write.value().is_some()
 }

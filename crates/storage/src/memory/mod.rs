@@ -7,12 +7,14 @@
 //! # Map
 //! - `versions`: the map of keys to their versions.
 //! - `snapshot`: reads. `run`: the overflow of large transactions.
+//! - `changes`: commits, for those who follow them.
 //! - `validate`: whether what a transaction read is still so.
 //!
 //! # Invariants
 //! 1. One commit at a time, under `Inner::sequence`.
 //! 2. Versions over `newest` are in the map only while their commit holds `sequence`.
 
+mod changes;
 mod run;
 mod snapshot;
 mod validate;
@@ -26,8 +28,9 @@ use futures::future::BoxFuture;
 use parking_lot::{Mutex, RwLock};
 use tessera_types::{TxnId, Version};
 
-use crate::batch::{CommitOutcome, Durability, Publish, Write, WriteBatch};
+use crate::batch::{CommitOutcome, Durability, Origin, Publish, Write, WriteBatch};
 use crate::capabilities::Capabilities;
+use crate::changes::{ChangeItem, ChangeReader, ChangeWindow, Reach, Watcher, Watchers, Watching};
 use crate::deferred::Deferred;
 use crate::error::{Conflict, StoreError};
 use crate::limits::check_batch;
@@ -35,6 +38,7 @@ use crate::live::LiveVersions;
 use crate::range::{KeyRange, KeySpace};
 use crate::statistics::{SnapshotStatistics, StoreStatistics};
 use crate::store::{Key, Mode, RunId, RunWriter, Snapshot, Store};
+use changes::{MemoryChanges, Ring, SharedRing};
 use run::{MemoryRun, MemoryRunWriter};
 use snapshot::MemorySnapshot;
 use validate::validate;
@@ -55,17 +59,23 @@ const BATCH_READS_MAX: usize = 64 * 1024;
 /// Runs of one batch.
 const BATCH_RUNS_MAX: usize = 4_096;
 
+/// Bytes of commits that are kept for those who follow them, unless told otherwise.
+const CHANGES_BYTES_MAX: usize = 16 << 20;
+
 /// How the engine behaves.
 #[derive(Debug, Clone)]
 pub struct MemoryOptions {
     /// Bytes of one batch; small values make the layers above use runs.
     pub batch_bytes_max: usize,
+    /// Bytes of commits that are kept for those who follow them.
+    pub changes_bytes_max: usize,
 }
 
 impl Default for MemoryOptions {
     fn default() -> MemoryOptions {
         MemoryOptions {
             batch_bytes_max: BATCH_BYTES_MAX,
+            changes_bytes_max: CHANGES_BYTES_MAX,
         }
     }
 }
@@ -141,6 +151,11 @@ pub(crate) struct Inner {
     control: Mutex<Control>,
     pub(crate) runs: Mutex<HashMap<RunId, Arc<MemoryRun>>>,
     next_run: AtomicU64,
+    pub(crate) ring: SharedRing,
+    durable: AtomicU64,
+    watchers: Mutex<Watchers>,
+    /// Names the history of this store.
+    identity: u64,
 }
 
 struct Sequence {
@@ -200,13 +215,60 @@ impl MemoryStore {
                 control: Mutex::new(control),
                 runs: Mutex::default(),
                 next_run: AtomicU64::new(1),
+                ring: Mutex::new(Ring::new(newest)),
+                durable: AtomicU64::new(newest.0),
+                watchers: Mutex::default(),
+                identity: ahash::RandomState::new().hash_one(newest),
             }),
         }
     }
 }
 
 impl Inner {
-    fn newest(&self) -> Version {
+    pub(crate) fn durable(&self) -> Version {
+        Version(self.durable.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.control.lock().is_closed
+    }
+
+    pub(crate) fn watch(self: &Arc<Self>, watcher: Arc<dyn Watcher>) -> Watching {
+        let _nothing_is_committed = self.sequence.lock();
+        let id = self.watchers.lock().add(watcher);
+        let inner = Arc::downgrade(self);
+        Watching::new(move || {
+            if let Some(inner) = inner.upgrade() {
+                let gone = inner.watchers.lock().remove(id);
+                drop(gone);
+            }
+        })
+    }
+
+    /// Keeps a commit for those who follow.
+    fn remember(&self, version: Version, batch: &WriteBatch, runs: &[Arc<MemoryRun>]) {
+        let begin = ChangeItem::Begin {
+            version,
+            txn: batch.txn,
+            origin: batch.origin,
+            unix_micros: None,
+        };
+        let mut items = vec![begin];
+        let item = |(space, key, write)| ChangeItem::Write { space, key, write };
+        let own = batch.writes.iter().cloned();
+        if runs.is_empty() {
+            items.extend(own.map(item));
+        } else {
+            let of_runs = runs.iter().flat_map(|run| run.iter());
+            items.extend(changes::merged(of_runs.chain(own)).map(item));
+        }
+        items.extend(batch.notices.iter().cloned().map(ChangeItem::Notice));
+        items.push(ChangeItem::End { version });
+        let bytes_max = self.options.changes_bytes_max;
+        self.ring.lock().push(version, items, bytes_max);
+    }
+
+    pub(crate) fn newest(&self) -> Version {
         Version(self.newest.load(Ordering::Acquire))
     }
 
@@ -269,7 +331,7 @@ impl Inner {
         }
     }
 
-    fn commit(&self, batch: WriteBatch, before_publish: Option<Publish>) -> CommitOutcome {
+    fn commit(&self, mut batch: WriteBatch, before_publish: Option<Publish>) -> CommitOutcome {
         if let Err(error) = self
             .check_writable()
             .and_then(|()| check_batch(&self.capabilities, &batch))
@@ -308,15 +370,19 @@ impl Inner {
         }
         let version = self.newest().next();
         let (txn, durability) = (batch.txn, batch.durability);
+        self.remember(version, &batch, &runs);
         let run_writes = runs.iter().flat_map(|run| run.iter());
-        self.apply(&mut sequence, version, run_writes.chain(batch.writes));
+        let writes = std::mem::take(&mut batch.writes);
+        self.apply(&mut sequence, version, run_writes.chain(writes));
         if durability == Durability::Durable {
             sequence.durable = version;
+            self.durable.store(version.0, Ordering::Release);
         }
         if let Some(before_publish) = before_publish {
             before_publish(version);
         }
         self.newest.store(version.0, Ordering::Release);
+        self.watchers.lock().tell(version, &batch.notices);
         sequence.commits_total += 1;
         self.collect_garbage(&mut sequence);
         if matches!(fault, Some(CommitOutcome::Committed(_))) {
@@ -425,11 +491,42 @@ impl Store for MemoryStore {
         let keys = self.inner.spaces.read()[space.index()].keys(&range, newest);
         let writes = keys.into_iter().map(|key| (space, key, Write::Delete));
         let version = newest.next();
+        let items = vec![
+            ChangeItem::Begin {
+                version,
+                txn: TxnId::default(),
+                origin: Origin::System,
+                unix_micros: None,
+            },
+            ChangeItem::Destroyed { space, range },
+            ChangeItem::End { version },
+        ];
+        let bytes_max = self.inner.options.changes_bytes_max;
+        self.inner.ring.lock().push(version, items, bytes_max);
         self.inner.apply(&mut sequence, version, writes);
         sequence.durable = version;
+        self.inner.durable.store(version.0, Ordering::Release);
         self.inner.newest.store(version.0, Ordering::Release);
+        self.inner.watchers.lock().tell(version, &[]);
         self.inner.collect_garbage(&mut sequence);
         Ok(())
+    }
+
+    fn change_window(&self) -> ChangeWindow {
+        let oldest = self.inner.ring.lock().oldest();
+        ChangeWindow {
+            identity: self.inner.identity,
+            oldest,
+            newest: self.inner.durable(),
+        }
+    }
+
+    fn changes(&self, after: Version, reach: Reach) -> Result<Box<dyn ChangeReader>, StoreError> {
+        Ok(Box::new(MemoryChanges::open(&self.inner, after, reach)?))
+    }
+
+    fn watch(&self, watcher: Arc<dyn Watcher>) -> Watching {
+        self.inner.watch(watcher)
     }
 
     fn checkpoint(&self) -> BoxFuture<'static, Result<(), StoreError>> {
@@ -477,6 +574,7 @@ impl Store for MemoryStore {
         let inner = self.inner.clone();
         Box::pin(async move {
             inner.control.lock().is_closed = true;
+            inner.watchers.lock().tell(inner.newest(), &[]);
             Ok(())
         })
     }

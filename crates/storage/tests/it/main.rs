@@ -2,6 +2,7 @@
 //! around it fails.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod changes;
 mod conformance;
 mod crash;
 mod directory;

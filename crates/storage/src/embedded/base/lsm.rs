@@ -16,6 +16,7 @@ use fjall::config::HashRatioPolicy;
 use fjall::{
     AbstractTree, Database, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode, Readable,
 };
+use parking_lot::Mutex;
 use tessera_telemetry::labels::ChecksumPlace;
 use tessera_telemetry::metrics;
 use tessera_types::Version;
@@ -34,6 +35,12 @@ const CHECKPOINT_KEY: &[u8] = b"checkpoint";
 const LEVEL0_RUNS_MAX: usize = 8;
 /// Compactions done in a row by one `settle`.
 const SETTLE_STEPS_MAX: usize = 64;
+/// Deletions of a key space below which it is not worth writing it anew.
+const DELETIONS_MIN: u64 = 10_000;
+/// Deletions are many when they are more than one row in so many.
+const DELETIONS_SHARE: u64 = 3;
+/// How often it is tried again to drop deletions that a view needed the last time.
+const GIVE_BACK_TRIES: u32 = 3;
 /// Share of a data block given to its hash index, for faster point reads.
 const HASH_RATIO: f32 = 0.75;
 
@@ -42,6 +49,15 @@ pub(crate) struct LsmBase {
     spaces: [Keyspace; KeySpace::COUNT],
     system: Keyspace,
     dir: PathBuf,
+    /// What was left in each key space when it was written anew.
+    kept: [Mutex<Kept>; KeySpace::COUNT],
+}
+
+/// Deletions that a view still needed when a key space was written anew.
+#[derive(Debug, Default, Clone, Copy)]
+struct Kept {
+    deletions: u64,
+    tries: u32,
 }
 
 impl LsmBase {
@@ -65,6 +81,7 @@ impl LsmBase {
             spaces,
             system,
             dir: dir.to_owned(),
+            kept: std::array::from_fn(|_| Mutex::default()),
         })
     }
 
@@ -163,6 +180,31 @@ impl Base for LsmBase {
                 self.compact(keyspace)?;
                 steps += 1;
             }
+        }
+        Ok(())
+    }
+
+    fn give_back(&self) -> Result<(), StoreError> {
+        for (keyspace, kept) in self.spaces.iter().zip(&self.kept) {
+            let tree = &keyspace.tree;
+            let (deletions, rows) = (tree.tombstone_count(), tree.approximate_len() as u64);
+            if deletions < DELETIONS_MIN || deletions.saturating_mul(DELETIONS_SHARE) < rows {
+                continue;
+            }
+            let mut kept = kept.lock();
+            let is_more = deletions >= kept.deletions.saturating_mul(2);
+            if !is_more && kept.tries >= GIVE_BACK_TRIES {
+                continue;
+            }
+            // An ingestion is what makes fjall look which views are left.
+            self.record(self.checkpoint()?)?;
+            keyspace
+                .major_compact()
+                .map_err(|error| store_error("compact the base in", &self.dir, error))?;
+            *kept = Kept {
+                deletions: tree.tombstone_count(),
+                tries: if is_more { 0 } else { kept.tries + 1 },
+            };
         }
         Ok(())
     }

@@ -55,6 +55,10 @@ pub(crate) trait Base: Send + Sync {
     /// Does what keeps reading fast. May take long; `stop` says when to end early.
     fn settle(&self, stop: &dyn Fn() -> bool) -> Result<(), StoreError>;
 
+    /// Gives disk space back where many rows were deleted. May take as long as writing what is left;
+    /// what it does is in proportion to the deletions since it did so last.
+    fn give_back(&self) -> Result<(), StoreError>;
+
     /// Bytes on disk.
     fn bytes(&self) -> u64;
 

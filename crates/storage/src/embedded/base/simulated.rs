@@ -94,7 +94,9 @@ impl State {
                 .map_err(|error| StoreError::corruption(path.display(), error.0))?;
             let map = Arc::make_mut(&mut self.maps[space.index()]);
             match write {
-                Write::Put(value) => map.insert(Key::copy_from_slice(&key), value),
+                Write::Put(value) | Write::Insert(value) => {
+                    map.insert(Key::copy_from_slice(&key), value)
+                }
                 Write::Delete => map.remove(key.as_slice()),
             };
         }
@@ -155,6 +157,10 @@ impl Base for SimulatedBase {
     }
 
     fn settle(&self, _stop: &dyn Fn() -> bool) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn give_back(&self) -> Result<(), StoreError> {
         Ok(())
     }
 

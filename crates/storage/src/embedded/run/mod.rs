@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use tessera_types::Version;
 
-pub(crate) use reader::{RunFile, RunSource};
+pub(crate) use reader::{RunFile, RunSource, RunWalk};
 pub(crate) use set::RunSet;
 
 /// A run that belongs to a commit.

@@ -242,6 +242,37 @@ impl Drop for RunFile {
     }
 }
 
+/// All writes of a run, in order.
+pub(crate) struct RunWalk {
+    run: Arc<RunFile>,
+    next_block: usize,
+    buffer: VecDeque<(KeySpace, Key, Write)>,
+}
+
+impl RunWalk {
+    pub(crate) fn new(run: Arc<RunFile>) -> RunWalk {
+        RunWalk {
+            run,
+            next_block: 0,
+            buffer: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn next_write(&mut self) -> Result<Option<(KeySpace, Key, Write)>, StoreError> {
+        while self.buffer.is_empty() && self.next_block < self.run.tail.blocks.len() {
+            let at = self.next_block;
+            let space = self.run.tail.blocks[at].space;
+            let entries = self.run.entries_of(at)?;
+            self.buffer = entries
+                .into_iter()
+                .map(|(key, write)| (space, key, write))
+                .collect();
+            self.next_block += 1;
+        }
+        Ok(self.buffer.pop_front())
+    }
+}
+
 /// A range of a run as a source of versions.
 pub(crate) struct RunSource {
     run: Arc<RunFile>,

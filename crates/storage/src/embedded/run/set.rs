@@ -79,6 +79,26 @@ impl RunSet {
         Ok(())
     }
 
+    /// The files that no commit after the checkpoint owns.
+    pub(crate) fn strays(&self, owned: &HashSet<RunId>) -> Result<HashSet<RunId>, StoreError> {
+        let ids = list(&self.env, &self.dir)?.into_iter();
+        Ok(ids.filter(|id| !owned.contains(id)).collect())
+    }
+
+    /// Whether there is a file of that name.
+    pub(crate) fn is_there(&self, id: RunId) -> Result<bool, StoreError> {
+        Ok(list(&self.env, &self.dir)?.contains(&id))
+    }
+
+    /// Removes the file of a run that nobody needs any more. Whoever has it open reads on.
+    pub(crate) fn remove(&self, id: RunId) -> Result<(), StoreError> {
+        let path = path(&self.dir, id);
+        self.env
+            .files
+            .remove(&path)
+            .map_err(|error| StoreError::io(format!("remove {}", path.display()), error))
+    }
+
     /// A new run.
     pub(crate) fn begin(
         self: &Arc<Self>,

@@ -230,6 +230,32 @@ fn level_zero_does_not_grow_without_bound() {
 }
 
 #[test]
+fn disk_space_of_deleted_rows_is_given_back() {
+    let home = tempfile::tempdir().expect("a directory");
+    let base = open(home.path());
+    let rows_max = 3 * DELETIONS_MIN as u32;
+    ingest(&base, KeySpace::Rows, (0..rows_max).map(|k| (k, Some(k))));
+    let before = base.bytes();
+    base.give_back().expect("nothing to do");
+    assert_eq!(base.bytes(), before);
+    // A view keeps what it shows, and is not worth a second try.
+    let view = base.view();
+    ingest(&base, KeySpace::Rows, (1..rows_max).map(|k| (k, None)));
+    base.give_back().expect("compacted");
+    base.give_back().expect("nothing new");
+    assert_eq!(rows(&*view, KeySpace::Rows).len(), rows_max as usize);
+    drop(view);
+    ingest(
+        &base,
+        KeySpace::Rows,
+        (0..rows_max).map(|k| (k, (k == 0).then_some(0))),
+    );
+    base.give_back().expect("compacted");
+    assert_eq!(rows(&*base.view(), KeySpace::Rows), [(0, 0)]);
+    assert!(base.bytes() < before / 20, "{} of {before}", base.bytes());
+}
+
+#[test]
 fn a_second_opening_of_the_base_is_refused() {
     let home = tempfile::tempdir().expect("a directory");
     let base = open(home.path());
