@@ -53,6 +53,7 @@ pub use definition::{
 };
 pub use error::CatalogError;
 pub use names::{NAME_BYTES_MAX, quote_name, truncate_name};
+pub use record::EntryChange;
 pub use sequence::Position;
 pub use spec::{
     AlterTable, ColumnSource, ColumnSpec, CommentTarget, ConstraintSpec, DropBehavior,

@@ -107,6 +107,32 @@ pub(crate) fn parse_key(key: &[u8]) -> Result<(Kind, u32), CatalogError> {
     Ok((kind, u32::from_be_bytes(id)))
 }
 
+/// What a change of an entry means to those who follow the changes.
+#[derive(Debug, Clone)]
+pub enum EntryChange {
+    /// A relation with columns has this definition from now on.
+    Table(Box<TableDef>),
+    /// The relation of that id is gone.
+    Dropped(RelationId),
+    /// Something else: a view, a sequence, a user, bookkeeping.
+    Other,
+}
+
+impl EntryChange {
+    /// Reads a change of the space `Catalog`.
+    pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<EntryChange, CatalogError> {
+        let (kind, id) = parse_key(key)?;
+        Ok(match (kind, value) {
+            (Kind::Table, None) => EntryChange::Dropped(RelationId(id)),
+            (Kind::Table, Some(value)) => match decode::<Record>(key, value)? {
+                Record::Table(table) => EntryChange::Table(Box::new(table)),
+                _ => EntryChange::Other,
+            },
+            _ => EntryChange::Other,
+        })
+    }
+}
+
 /// Key of a sequence's generation in `KeySpace::Meta`.
 pub(crate) fn sequence_key(id: RelationId) -> Bytes {
     let mut key = b"seq".to_vec();

@@ -253,7 +253,8 @@ impl<'a> Writer<'a> {
             entries.push(entry);
         }
         let value = table.encode(row)?;
-        self.txn.put(KeySpace::Rows, key.clone(), value.clone())?;
+        self.txn
+            .insert(KeySpace::Rows, key.clone(), value.clone())?;
         for entry in entries {
             self.txn.put(KeySpace::Indexes, entry.key, entry.value)?;
         }
@@ -311,10 +312,13 @@ impl<'a> Writer<'a> {
             changes.push((before, after));
         }
         let value = table.encode(new_row)?;
-        if key != old.key {
+        if key == old.key {
+            self.txn.put(KeySpace::Rows, key.clone(), value.clone())?;
+        } else {
             self.txn.delete(KeySpace::Rows, old.key.clone())?;
+            self.txn
+                .insert(KeySpace::Rows, key.clone(), value.clone())?;
         }
-        self.txn.put(KeySpace::Rows, key.clone(), value.clone())?;
         for (before, after) in changes {
             if before.key != after.key {
                 self.txn.delete(KeySpace::Indexes, before.key)?;

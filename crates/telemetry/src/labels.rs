@@ -94,13 +94,13 @@ macro_rules! labels {
 
 labels! {
     /// A front door.
-    Protocol "protocol" { Postgres "postgres" Http "http" }
+    Protocol "protocol" { Postgres "postgres" Http "http" Redis "redis" }
     /// What a connection does.
     ConnectionState "state" { Starting "starting" Active "active" Idle "idle" InTransaction "idle_in_transaction" }
     /// How a connection attempt ended.
     ConnectionResult "result" { Accepted "accepted" Limit "limit" Rejected "rejected" Timeout "timeout" Broken "broken" }
     /// How a client proves who it is.
-    AuthMethod "method" { Scram "scram" Trust "trust" }
+    AuthMethod "method" { Scram "scram" Trust "trust" Password "password" }
     /// Good or not.
     Outcome "result" { Ok "ok" Error "error" }
     /// To or from the client.
@@ -116,6 +116,12 @@ labels! {
         Version "/api/v1/version" OpenApi "/api/v1/openapi.json" Keys "/api/v1/keys"
         Documents "/api/v1/documents" Sql "/api/v1/sql" Transactions "/api/v1/transactions"
         Tokens "/api/v1/tokens" Index "/" Other "other"
+    }
+    /// Groups of commands of the Redis protocol.
+    CommandClass "class" {
+        Generic "generic" String "string" Hash "hash" List "list" Set "set" SortedSet "sorted_set"
+        Bitmap "bitmap" HyperLogLog "hyperloglog" Geo "geo" Stream "stream" PubSub "pubsub"
+        Transaction "transaction" Connection "connection" Server "server" Other "other"
     }
     /// Methods of HTTP.
     HttpMethod "method" {

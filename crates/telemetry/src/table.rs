@@ -229,6 +229,13 @@ metrics! {
     http_requests: Family<Counter, (Route, HttpMethod, HttpCode)>, Counter, Count, "tessera_http_requests_total", "Answered HTTP requests.";
     http_request_duration: Family<Histogram, Route>, Histogram, Seconds, "tessera_http_request_duration_seconds", "Time from the end of the request's head to the answer.";
 
+    // Redis.
+    redis_commands: Family<Counter, (CommandClass, Outcome)>, Counter, Count, "tessera_redis_commands_total", "Commands of the Redis protocol that were run, by their group.";
+    redis_command_duration: Family<Histogram, CommandClass>, Histogram, Seconds, "tessera_redis_command_duration_seconds", "Time from the begin of a Redis command to its answer, the commit included.";
+    redis_commands_received: Counter, Counter, Count, "tessera_redis_commands_received_total", "Commands of the Redis protocol that arrived, queued and refused ones included.";
+    redis_error_replies: Counter, Counter, Count, "tessera_redis_error_replies_total", "Errors that Redis clients were answered.";
+    redis_blocked_clients: Gauge, Gauge, Count, "tessera_redis_blocked_clients", "Redis clients that wait for keys.";
+
     // SQL.
     statements: Family<Counter, (StatementKind, Path, Outcome)>, Counter, Count, "tessera_statements_total", "Finished statements.";
     statement_duration: Family<Histogram, (StatementKind, Path)>, Histogram, Seconds, "tessera_statement_duration_seconds", "How long statements ran.";

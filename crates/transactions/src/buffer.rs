@@ -11,9 +11,10 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use tessera_storage::{Key, KeyRange, KeySpace, Run, Store, StoreError, Write};
+use tessera_storage::{Key, KeySpace, Run, Store, StoreError, Write};
 
 use crate::error::TransactionError;
+use crate::own_scan::{OpenScans, OwnRange, OwnScan, Piece};
 
 /// Number of a command: statements count up. A view of command `c` sees writes before `c`.
 pub(crate) type Command = u32;
@@ -27,6 +28,8 @@ const SPILL_PARTS_MAX: usize = 64;
 struct Entry {
     command: Command,
     write: Write,
+    /// The key did not exist before the transaction, or before its newest run.
+    is_new: bool,
 }
 
 type Chain = SmallVec<[Entry; 1]>;
@@ -49,6 +52,8 @@ pub(crate) struct WriteBuffer {
     spilled: Vec<Spilled>,
     /// Commands of live views, with their number.
     views: BTreeMap<Command, usize>,
+    /// Scans that have not read everything yet.
+    scans: OpenScans,
 }
 
 /// What memory knows about a key.
@@ -63,8 +68,8 @@ pub(crate) enum Found {
 
 /// Own writes of a range, as one view sees them.
 pub(crate) struct RangeWrites {
-    /// In memory, in key order.
-    pub(crate) entries: Vec<(Key, Write)>,
+    /// In memory, in scan order.
+    pub(crate) memory: OwnScan,
     /// Older ones, newest run first.
     pub(crate) runs: Vec<Arc<dyn Run>>,
 }
@@ -92,6 +97,16 @@ impl WriteBuffer {
         let map = &mut self.spaces[space.index()];
         let key_bytes = key.len();
         let chain = map.entry(key.clone()).or_default();
+        // The first write of a key knows whether it was there; the later ones see that one.
+        let is_new = match chain.first() {
+            Some(first) => first.is_new,
+            None => matches!(write, Write::Insert(_)),
+        };
+        let write = match write {
+            Write::Put(value) | Write::Insert(value) if is_new => Write::Insert(value),
+            Write::Insert(value) => Write::Put(value),
+            write => write,
+        };
         match chain.last_mut() {
             Some(last) if last.command == command => {
                 self.bytes = self.bytes.saturating_sub(last.write.value_bytes()) + added;
@@ -117,12 +132,23 @@ impl WriteBuffer {
             }
         }
         self.bytes += added + key_bytes + ENTRY_OVERHEAD_BYTES;
-        chain.push(Entry { command, write });
+        chain.push(Entry {
+            command,
+            write,
+            is_new,
+        });
         self.log.push((command, space, key));
     }
 
     /// Forgets everything written by `from` and later commands.
     pub(crate) fn roll_back_to(&mut self, from: Command) {
+        if self
+            .log
+            .last()
+            .is_some_and(|(command, _, _)| *command >= from)
+        {
+            self.keep_for_scans();
+        }
         while let Some((_, space, key)) = self.log.pop_if(|(command, _, _)| *command >= from) {
             self.bytes = self.bytes.saturating_sub(key.len() + ENTRY_OVERHEAD_BYTES);
             let map = &mut self.spaces[space.index()];
@@ -161,25 +187,56 @@ impl WriteBuffer {
         }
     }
 
-    /// Own writes of a range before `command`.
-    pub(crate) fn range(&self, space: KeySpace, range: &KeyRange, command: Command) -> RangeWrites {
-        if range.is_empty() {
-            return RangeWrites {
-                entries: Vec::new(),
-                runs: Vec::new(),
-            };
+    /// Own writes in memory as the range says: at most `count`, and whether there are more.
+    pub(crate) fn piece(&self, of: &OwnRange, count: usize) -> (Piece, bool) {
+        if of.range.is_empty() {
+            return (Piece::new(), false);
         }
-        let entries = self.spaces[space.index()]
-            .range::<[u8], _>(range.as_bounds())
-            .filter_map(|(key, chain)| {
-                let entry = chain.iter().rev().find(|entry| entry.command < command)?;
-                Some((key.clone(), entry.write.clone()))
-            })
-            .collect();
-        RangeWrites {
-            entries,
-            runs: self.runs_before(command).collect(),
-        }
+        let seen = |(key, chain): (&Key, &Chain)| {
+            let entry = chain
+                .iter()
+                .rev()
+                .find(|entry| entry.command < of.command)?;
+            Some((key.clone(), entry.write.clone()))
+        };
+        let range = self.spaces[of.space.index()].range::<[u8], _>(of.range.as_bounds());
+        let wanted = count.saturating_add(1);
+        let mut piece: Piece = if of.reverse {
+            range.rev().filter_map(seen).take(wanted).collect()
+        } else {
+            range.filter_map(seen).take(wanted).collect()
+        };
+        let has_more = piece.len() > count;
+        piece.truncate(count);
+        (piece, has_more)
+    }
+
+    /// Registers a scan that has got its first piece and wants more.
+    pub(crate) fn open_scan(&mut self, of: OwnRange, first: &Piece) -> u64 {
+        self.scans.add(of, first)
+    }
+
+    pub(crate) fn end_scan(&mut self, id: u64) {
+        self.scans.remove(id);
+    }
+
+    pub(crate) fn next_piece(&mut self, id: u64) -> (Piece, bool) {
+        let mut scans = std::mem::take(&mut self.scans);
+        let next = scans.next_piece(id, |of, count| self.piece(of, count));
+        self.scans = scans;
+        next
+    }
+
+    /// Before something leaves memory: what open scans have not read yet is copied for them.
+    fn keep_for_scans(&mut self) {
+        let mut scans = std::mem::take(&mut self.scans);
+        scans.keep(|of, count| self.piece(of, count));
+        self.scans = scans;
+    }
+
+    /// Own writes in runs, of commands before this one, newest run first.
+    pub(crate) fn runs(&self, command: Command) -> Vec<Arc<dyn Run>> {
+        self.runs_before(command).collect()
     }
 
     fn runs_before(&self, command: Command) -> impl Iterator<Item = Arc<dyn Run>> {
@@ -244,6 +301,7 @@ impl WriteBuffer {
         }
         // Only now, so that a failure leaves everything in memory.
         self.spilled.append(&mut spilled);
+        self.keep_for_scans();
         self.spaces = Default::default();
         self.log = Vec::new();
         self.bytes = 0;
@@ -277,12 +335,17 @@ impl WriteBuffer {
 
     /// Takes everything out for the commit: the newest write of each key, and the runs.
     pub(crate) fn take(&mut self) -> (Vec<(KeySpace, Key, Write)>, Vec<Spilled>) {
+        self.keep_for_scans();
         let spaces = std::mem::take(&mut self.spaces);
         let mut writes = Vec::with_capacity(spaces.iter().map(BTreeMap::len).sum());
         for (space, map) in KeySpace::ALL.into_iter().zip(spaces) {
             for (key, mut chain) in map {
                 if let Some(entry) = chain.pop() {
-                    writes.push((space, key, entry.write));
+                    // Made and removed again: nothing happened, unless a run says something else.
+                    let is_nothing = entry.is_new && matches!(entry.write, Write::Delete);
+                    if !is_nothing || !self.spilled.is_empty() {
+                        writes.push((space, key, entry.write));
+                    }
                 }
             }
         }
@@ -336,6 +399,35 @@ mod tests {
             seen(&buffer, 999).is_some(),
             "the statement before is still there"
         );
+    }
+
+    #[test]
+    fn a_key_stays_new_until_the_commit_whatever_is_written_to_it() {
+        let taken = |writes: &[(Command, &'static str)]| {
+            let mut buffer = WriteBuffer::default();
+            for (command, what) in writes {
+                let value = what.as_bytes().get(1..).unwrap_or_default();
+                let write = match what.as_bytes()[0] {
+                    b'i' => Write::Insert(value.into()),
+                    b'p' => Write::Put(value.into()),
+                    _ => Write::Delete,
+                };
+                let key = Key::from_static(b"k");
+                buffer.put(*command, &[], KeySpace::Rows, key, write);
+            }
+            buffer.take().0.pop().map(|(_, _, write)| write)
+        };
+        let insert = |text: &'static str| Some(Write::Insert(text.as_bytes().into()));
+        let put = |text: &'static str| Some(Write::Put(text.as_bytes().into()));
+        assert_eq!(taken(&[(1, "i1")]), insert("1"));
+        assert_eq!(
+            taken(&[(1, "i1"), (1, "p2"), (2, "p3"), (3, "p4"), (4, "p5")]),
+            insert("5")
+        );
+        assert_eq!(taken(&[(1, "i1"), (2, "d")]), None);
+        assert_eq!(taken(&[(1, "i1"), (2, "d"), (3, "i2")]), insert("2"));
+        assert_eq!(taken(&[(1, "d"), (2, "i2")]), put("2"));
+        assert_eq!(taken(&[(1, "p1"), (2, "d")]), Some(Write::Delete));
     }
 
     #[test]

@@ -26,14 +26,14 @@ impl Transaction {
             .acquire()
             .await
             .map_err(|_closed| TransactionError::Ended)?;
-        let (hooks, writer, reads, writes, spilled) = {
+        let (hooks, notices, writer, reads, writes, spilled) = {
             let mut state = inner.state.lock();
             state.check_active()?;
             let mut buffer = inner.buffer.write();
             // Without writes, all that was read is the state of one version, and the transaction
             // has its place right after that; unless it also looked at what is newest.
             let reads_are_mixed = inner.reads.as_ref().is_some_and(|reads| reads.has_newest());
-            if buffer.is_empty() && !state.has_hooks() && !reads_are_mixed {
+            if buffer.is_empty() && !state.has_hooks() && !state.has_notices() && !reads_are_mixed {
                 let version = inner.manager.store.newest();
                 drop(buffer);
                 state.end(Status::Committed(version));
@@ -49,7 +49,8 @@ impl Transaction {
                 _ => None,
             };
             let hooks = state.take_publish_hooks();
-            (hooks, state.writer(), reads, writes, spilled)
+            let notices = state.take_notices();
+            (hooks, notices, state.writer(), reads, writes, spilled)
         };
         let batch = WriteBatch {
             txn: inner.id,
@@ -58,6 +59,7 @@ impl Transaction {
             runs: run_ids(&spilled),
             durability: inner.options.durability,
             origin: inner.options.origin,
+            notices,
             ..WriteBatch::default()
         };
         let (manager, id) = (Arc::clone(&inner.manager), inner.id);

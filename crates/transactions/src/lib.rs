@@ -5,7 +5,7 @@
 //! - `transaction`: [`Transaction`]: the handle; statements, savepoints, hooks.
 //! - `write`, `lock`, `commit`: the three things a transaction does to the world, one file each.
 //! - `view`: [`TxnView`]: what a statement reads, a snapshot merged with own writes.
-//! - `merge`: the merge of a scan with own writes.
+//! - `merge`: the merge of a scan with own writes; `own_scan`: those in memory, piece by piece.
 //! - `reads`, `intervals`, `tracked`: what a serializable transaction has read, in bounded memory.
 //! - `writers`: who committed lately, for errors that name the other side.
 //! - `buffer`: own writes, by key and command, in memory and in runs of the store.
@@ -32,6 +32,7 @@ mod lock;
 mod manager;
 mod merge;
 mod options;
+mod own_scan;
 mod reads;
 mod tracked;
 mod transaction;
@@ -43,5 +44,5 @@ pub use error::{ConflictingWrite, TransactionError};
 pub use lock::RowLock;
 pub use manager::{ActiveTransaction, Transactions};
 pub use options::{Isolation, TransactionOptions, TransactionsOptions};
-pub use transaction::{StatementGuard, Status, Transaction};
+pub use transaction::{NOTICE_BYTES_MAX, NOTICES_MAX, StatementGuard, Status, Transaction};
 pub use view::TxnView;

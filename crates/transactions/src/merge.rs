@@ -1,8 +1,9 @@
 //! Merges a scan of a snapshot with the own writes of the same range.
 //!
 //! Sources from new to old: memory, runs (newest first), snapshot. For each key the newest
-//! source decides; a delete hides the key. The memory part is copied when the scan begins (the
-//! values are shared), so later writes, rollbacks and spills cannot disturb it.
+//! source decides; a delete hides the key. The memory part comes in pieces that later writes,
+//! rollbacks and spills cannot disturb (`own_scan`). Of the snapshot, too, no more is read than a
+//! row limit asks for: a piece, and another one where own writes hid too much of it.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -14,15 +15,16 @@ use tessera_storage::{
 };
 
 use crate::buffer::RangeWrites;
+use crate::own_scan::OwnScan;
 
 type Batch = Result<Option<Vec<Row>>, StoreError>;
 
 /// A scan that sees own writes. Only transactions that have written pay for it.
 pub(crate) struct MergeScan {
-    base: Box<dyn Scan>,
+    base: BaseScan,
     base_is_finished: bool,
-    /// Own writes in memory, in scan order.
-    memory: VecDeque<(Key, Write)>,
+    /// Own writes in memory.
+    memory: OwnScan,
     /// Own writes in runs, newest run first.
     runs: Vec<RunSource>,
     rows_left: Option<usize>,
@@ -33,6 +35,67 @@ struct RunSource {
     scan: Box<dyn RunScan>,
     pending: VecDeque<(Key, Write)>,
     is_finished: bool,
+}
+
+/// The snapshot's rows, in pieces where the merged scan has a row limit.
+struct BaseScan {
+    snapshot: Arc<dyn Snapshot>,
+    space: KeySpace,
+    /// What the present piece and later ones are about.
+    range: KeyRange,
+    /// Those of the present piece.
+    options: ScanOptions,
+    scan: Box<dyn Scan>,
+    /// Rows of the present piece so far, and its last key.
+    rows: usize,
+    last: Option<Key>,
+}
+
+impl BaseScan {
+    fn new(
+        snapshot: &Arc<dyn Snapshot>,
+        space: KeySpace,
+        range: KeyRange,
+        options: ScanOptions,
+    ) -> Self {
+        BaseScan {
+            snapshot: Arc::clone(snapshot),
+            space,
+            scan: Arc::clone(snapshot).scan(space, range.clone(), options.clone()),
+            range,
+            options,
+            rows: 0,
+            last: None,
+        }
+    }
+
+    async fn next_batch(&mut self) -> Batch {
+        loop {
+            if let Some(rows) = self.scan.next_batch().await? {
+                self.rows += rows.len();
+                if let Some((key, _)) = rows.last() {
+                    self.last = Some(key.clone());
+                }
+                return Ok(Some(rows));
+            }
+            let limit = self.options.row_limit.filter(|limit| self.rows >= *limit);
+            let (Some(limit), Some(last)) = (limit, self.last.take()) else {
+                return Ok(None);
+            };
+            self.range = if self.options.reverse {
+                self.range.before(last)
+            } else {
+                self.range.after(last)
+            };
+            if self.range.is_empty() {
+                return Ok(None);
+            }
+            self.options.row_limit = Some(limit.saturating_mul(2));
+            self.rows = 0;
+            let (range, options) = (self.range.clone(), self.options.clone());
+            self.scan = Arc::clone(&self.snapshot).scan(self.space, range, options);
+        }
+    }
 }
 
 /// Rows of one answer.
@@ -57,23 +120,17 @@ impl MergeScan {
         };
         let runs: Vec<RunSource> = writes.runs.into_iter().map(run_source).collect();
         // Each own write hides at most one row of the snapshot, so this many rows of it are sure
-        // to give `row_limit` visible ones. What runs hide is not known beforehand.
-        let base_limit = match options.row_limit {
-            Some(limit) if runs.is_empty() => Some(limit.saturating_add(writes.entries.len())),
-            _ => None,
-        };
+        // to give `row_limit` visible ones, if these are all own writes.
+        let known = writes.memory.ready.len();
+        let row_limit = options.row_limit.map(|limit| limit.saturating_add(known));
         let base_options = ScanOptions {
-            row_limit: base_limit,
+            row_limit,
             ..options.clone()
         };
-        let mut memory = VecDeque::from(writes.entries);
-        if options.reverse {
-            memory.make_contiguous().reverse();
-        }
         MergeScan {
-            base: Arc::clone(snapshot).scan(space, range, base_options),
+            base: BaseScan::new(snapshot, space, range, base_options),
             base_is_finished: false,
-            memory,
+            memory: writes.memory,
             runs,
             rows_left: options.row_limit,
             options,
@@ -138,9 +195,10 @@ impl MergeScan {
                 }
             }
         }
+        self.memory.fill();
         let reverse = self.options.reverse;
         let is_before = |a: &Key, b: &Key| in_scan_order(a, b, reverse) == Ordering::Less;
-        let mut next: Option<&Key> = self.memory.front().map(|(key, _)| key);
+        let mut next: Option<&Key> = self.memory.ready.front().map(|(key, _)| key);
         for run in &self.runs {
             if let Some((key, _)) = run.pending.front()
                 && next.is_none_or(|next| is_before(key, next))
@@ -155,7 +213,7 @@ impl MergeScan {
         let key = key.clone();
         // The newest source that has the key decides; all give it up.
         let mut decided = None;
-        let sources = std::iter::once(&mut self.memory)
+        let sources = std::iter::once(&mut self.memory.ready)
             .chain(self.runs.iter_mut().map(|run| &mut run.pending));
         for source in sources {
             if source.front().is_some_and(|(front, _)| *front == key)
@@ -168,7 +226,7 @@ impl MergeScan {
     }
 
     fn emit_own(&mut self, key: Key, write: Write, output: &mut Output) {
-        if let Write::Put(value) = write {
+        if let Some(value) = write.into_value() {
             self.emit(key, value, output);
         }
     }

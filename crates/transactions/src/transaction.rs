@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use ahash::RandomState;
+use hashbrown::HashSet;
 use parking_lot::{Mutex, RwLock};
 use tessera_locks::{LockOptions, Mark, Owner, Wait};
-use tessera_storage::Snapshot;
+use tessera_storage::{Notice, Snapshot};
 use tessera_types::{TxnId, Version};
 use tokio::sync::Semaphore;
 
@@ -17,6 +19,11 @@ use crate::manager::{ActiveTransaction, Transactions};
 use crate::options::{Isolation, TransactionOptions};
 use crate::reads::{ReadTracker, ViewReads};
 use crate::view::{OwnWrites, TxnView};
+
+/// Messages that one transaction may send.
+pub const NOTICES_MAX: usize = 100_000;
+/// Bytes of those messages.
+pub const NOTICE_BYTES_MAX: usize = 16 << 20;
 
 /// Where a transaction stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +86,9 @@ pub(crate) struct State {
     savepoints: Vec<Savepoint>,
     on_publish: Vec<(Command, PublishHook)>,
     on_rollback: Vec<(Command, RollbackHook)>,
+    /// Messages to be told when it is committed.
+    notices: Vec<(Command, Notice)>,
+    notice_bytes: usize,
 }
 
 struct Savepoint {
@@ -117,6 +127,8 @@ impl Inner {
                 savepoints: Vec::new(),
                 on_publish: Vec::new(),
                 on_rollback: Vec::new(),
+                notices: Vec::new(),
+                notice_bytes: 0,
             }),
             buffer: Arc::default(),
             reads,
@@ -196,6 +208,9 @@ impl Inner {
                 .pop_if(|(command, _)| *command >= from)
                 .is_some()
             {}
+            while let Some((_, gone)) = state.notices.pop_if(|(command, _)| *command >= from) {
+                state.notice_bytes -= gone.bytes();
+            }
             let kept = state
                 .on_rollback
                 .partition_point(|(command, _)| *command < from);
@@ -221,7 +236,26 @@ impl State {
         self.snapshot = None;
         self.savepoints.clear();
         self.on_publish.clear();
+        self.notices = Vec::new();
         std::mem::take(&mut self.on_rollback)
+    }
+
+    pub(crate) fn has_notices(&self) -> bool {
+        !self.notices.is_empty()
+    }
+
+    /// What is to be told, in the order of sending, each message once.
+    pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
+        let notices = std::mem::take(&mut self.notices);
+        if notices.is_empty() {
+            return Vec::new();
+        }
+        let mut seen = HashSet::with_capacity_and_hasher(notices.len(), RandomState::new());
+        notices
+            .into_iter()
+            .map(|(_, notice)| notice)
+            .filter(|notice| seen.insert(notice.clone()))
+            .collect()
     }
 
     pub(crate) fn take_publish_hooks(&mut self) -> Vec<(Command, PublishHook)> {
@@ -533,6 +567,25 @@ impl Transaction {
         Ok(())
     }
 
+    /// As [`Transaction::savepoint`], once no other member of the transaction runs a statement: a
+    /// statement lies before a savepoint or after it, never on both sides.
+    pub async fn savepoint_in_turn(&self, name: &str) -> Result<(), TransactionError> {
+        let _turn = self.turn().await?;
+        self.savepoint(name)
+    }
+
+    /// As [`Transaction::rollback_to`], once no other member of the transaction runs a statement:
+    /// what it would go on to write would be half of it.
+    pub async fn rollback_to_in_turn(&self, name: &str) -> Result<(), TransactionError> {
+        let _turn = self.turn().await?;
+        self.rollback_to(name)
+    }
+
+    async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, TransactionError> {
+        let turn = self.inner.turn.acquire().await;
+        turn.map_err(|_closed| TransactionError::Ended)
+    }
+
     /// Forgets the savepoint and those after it; their work becomes part of what was before.
     pub fn release(&self, name: &str) -> Result<(), TransactionError> {
         let mut state = self.inner.state.lock();
@@ -545,6 +598,42 @@ impl Transaction {
     /// Number of savepoints.
     pub fn savepoint_count(&self) -> usize {
         self.inner.state.lock().savepoints.len()
+    }
+
+    /// Sends a message when the transaction is committed; forgotten like a write when the
+    /// statement, savepoint or transaction is undone. The same message twice is told once.
+    ///
+    /// # Errors
+    /// Over [`NOTICES_MAX`] messages or [`NOTICE_BYTES_MAX`] bytes in one transaction.
+    pub fn notify(&self, notice: Notice) -> Result<(), TransactionError> {
+        let mut state = self.inner.state.lock();
+        state.check_active()?;
+        let too_many = |what, limit: usize| TransactionError::TooMany {
+            what,
+            limit: limit as u64,
+        };
+        if state.notices.len() >= NOTICES_MAX {
+            return Err(too_many("notifications of one transaction", NOTICES_MAX));
+        }
+        let bytes = state.notice_bytes + notice.bytes();
+        if bytes > NOTICE_BYTES_MAX {
+            return Err(too_many(
+                "bytes of notifications of one transaction",
+                NOTICE_BYTES_MAX,
+            ));
+        }
+        let command = state.command;
+        // Most often the same is sent again and again, by a trigger or a loop.
+        if state
+            .notices
+            .last()
+            .is_some_and(|(_, last)| *last == notice)
+        {
+            return Ok(());
+        }
+        state.notice_bytes = bytes;
+        state.notices.push((command, notice));
+        Ok(())
     }
 
     /// Runs `hook` with the commit's version: after it is durable, before anybody can see it.

@@ -11,6 +11,7 @@ use tessera_types::Version;
 
 use crate::buffer::{Command, Found, RangeWrites, WriteBuffer};
 use crate::merge::MergeScan;
+use crate::own_scan::{FIRST_PIECE, OwnRange, OwnScan, Piece};
 use crate::reads::ViewReads;
 use crate::tracked::TrackedScan;
 
@@ -48,8 +49,43 @@ impl OwnWrites {
         self.buffer.read().find(space, key, self.command)
     }
 
-    fn range(&self, space: KeySpace, range: &KeyRange) -> RangeWrites {
-        self.buffer.read().range(space, range, self.command)
+    fn range(self: &Arc<Self>, space: KeySpace, range: &KeyRange, reverse: bool) -> RangeWrites {
+        let of = OwnRange {
+            space,
+            range: range.clone(),
+            command: self.command,
+            reverse,
+        };
+        {
+            let buffer = self.buffer.read();
+            let (ready, has_more) = buffer.piece(&of, FIRST_PIECE);
+            if !has_more {
+                return RangeWrites {
+                    memory: OwnScan::whole(ready),
+                    runs: buffer.runs(self.command),
+                };
+            }
+        }
+        // Once more under the lock that registers it: another session may have spilled meanwhile.
+        let mut buffer = self.buffer.write();
+        let (ready, has_more) = buffer.piece(&of, FIRST_PIECE);
+        let runs = buffer.runs(self.command);
+        let memory = if has_more {
+            let id = buffer.open_scan(of, &ready);
+            drop(buffer);
+            OwnScan::open(ready, Arc::clone(self), id)
+        } else {
+            OwnScan::whole(ready)
+        };
+        RangeWrites { memory, runs }
+    }
+
+    pub(crate) fn next_piece(&self, id: u64) -> (Piece, bool) {
+        self.buffer.write().next_piece(id)
+    }
+
+    pub(crate) fn end_scan(&self, id: u64) {
+        self.buffer.write().end_scan(id);
     }
 }
 
@@ -173,8 +209,8 @@ impl TxnView {
         let Some(own) = &self.own else {
             return Arc::clone(&self.snapshot).scan(space, range, options);
         };
-        let writes = own.range(space, &range);
-        if writes.entries.is_empty() && writes.runs.is_empty() {
+        let writes = own.range(space, &range, options.reverse);
+        if writes.memory.is_empty() && writes.runs.is_empty() {
             return Arc::clone(&self.snapshot).scan(space, range, options);
         }
         Box::new(MergeScan::new(

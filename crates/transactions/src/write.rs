@@ -17,6 +17,12 @@ impl Transaction {
         self.write(space, key, Write::Put(value))
     }
 
+    /// Gives a key its first value: the caller holds its X lock and has found it absent by
+    /// `get_newest`. The same as `put`, but for those who follow the changes.
+    pub fn insert(&self, space: KeySpace, key: Key, value: Val) -> Result<(), TransactionError> {
+        self.write(space, key, Write::Insert(value))
+    }
+
     /// Removes a key. The caller holds the X lock of what it belongs to.
     pub fn delete(&self, space: KeySpace, key: Key) -> Result<(), TransactionError> {
         self.write(space, key, Write::Delete)

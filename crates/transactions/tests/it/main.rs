@@ -6,5 +6,6 @@ mod anomalies;
 mod commit;
 mod list_append;
 mod model;
+mod own_scans;
 mod serializable;
 mod world;
