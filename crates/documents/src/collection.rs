@@ -57,6 +57,18 @@ impl Collection {
         document_key(self.def.id, id.as_str())
     }
 
+    /// The name of a document in the store, which is also what its lock is taken on.
+    pub fn stored_key(&self, id: &DocumentId) -> Key {
+        self.key(id)
+    }
+
+    /// The id that a document has by its name in the store.
+    pub fn id_of_stored(stored_key: &[u8]) -> Result<DocumentId> {
+        let id = stored_key.get(crate::document::PREFIX_BYTES..);
+        let id = id.and_then(|id| std::str::from_utf8(id).ok());
+        DocumentId::new(id.unwrap_or_default())
+    }
+
     pub(crate) fn not_found(&self, id: &DocumentId) -> DocumentError {
         DocumentError::NotFound {
             collection: self.def.name.clone(),

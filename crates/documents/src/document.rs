@@ -108,6 +108,16 @@ impl Document {
         })
     }
 
+    /// From the key and the value that are stored, such as in a change.
+    pub fn decode(key: &[u8], stored: Val) -> Result<Document> {
+        Document::from_stored(key, stored)
+    }
+
+    /// The id in a stored key.
+    pub fn id_of_key(key: &[u8]) -> Option<&str> {
+        std::str::from_utf8(key.get(PREFIX_BYTES..)?).ok()
+    }
+
     /// Its id.
     pub fn id(&self) -> &DocumentId {
         &self.id

@@ -433,7 +433,11 @@ impl Collection {
             .check(txn, self.def().id, self.name(), Some(new))
             .await?;
         changes.write(txn).await?;
-        txn.put(KeySpace::Rows, self.key(new.id()), new.stored().clone())?;
+        let (key, value) = (self.key(new.id()), new.stored().clone());
+        match old {
+            Some(_) => txn.put(KeySpace::Rows, key, value)?,
+            None => txn.insert(KeySpace::Rows, key, value)?,
+        }
         Ok(())
     }
 }

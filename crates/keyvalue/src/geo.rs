@@ -55,15 +55,21 @@ impl Position {
         let bits = score as u64;
         Position {
             longitude: middle(separate(bits >> 1), &LONGITUDES).clamp(-180.0, 180.0),
-            latitude: middle(separate(bits), &LATITUDES),
+            latitude: middle(separate(bits), &LATITUDES)
+                .clamp(*LATITUDES.start(), *LATITUDES.end()),
         }
     }
 
     /// Meters along the great circle (haversine).
+    ///
+    /// The order of the operations is that of Redis (`geohashGetDistance`), so that the last digits
+    /// are the same.
     pub fn distance_meters(&self, other: &Position) -> f64 {
-        let (a, b) = (self.latitude.to_radians(), other.latitude.to_radians());
-        let longitudes = (other.longitude - self.longitude).to_radians();
-        let v = (longitudes / 2.0).sin();
+        let (a, b) = (radians(self.latitude), radians(other.latitude));
+        let v = ((radians(other.longitude) - radians(self.longitude)) / 2.0).sin();
+        if v == 0.0 {
+            return EARTH_RADIUS_METERS * (b - a).abs();
+        }
         let u = ((b - a) / 2.0).sin();
         let h = u * u + a.cos() * b.cos() * v * v;
         2.0 * EARTH_RADIUS_METERS * h.sqrt().min(1.0).asin()
@@ -94,9 +100,15 @@ fn cell_of(value: f64, range: &RangeInclusive<f64>) -> u64 {
     ((share * f64::from(1_u32 << STEPS)) as u64).min((1 << STEPS) - 1)
 }
 
+fn radians(degrees: f64) -> f64 {
+    degrees * (std::f64::consts::PI / 180.0)
+}
+
+/// Between the edges of a cell, computed as Redis does it (`geohashDecode`).
 fn middle(cell: u64, range: &RangeInclusive<f64>) -> f64 {
-    let width = (range.end() - range.start()) / f64::from(1_u32 << STEPS);
-    range.start() + (cell as f64 + 0.5) * width
+    let scale = range.end() - range.start();
+    let edge = |cell: u64| range.start() + (cell as f64 / f64::from(1_u32 << STEPS)) * scale;
+    (edge(cell) + edge(cell + 1)) / 2.0
 }
 
 /// Bits of the latitude at even places, of the longitude at odd ones.

@@ -134,9 +134,29 @@ pub(crate) fn record_key(relation: RelationId, key: &[u8]) -> ShortKey {
     out
 }
 
+/// The name of a key's record in the store, which is also what its lock is taken on.
+pub fn stored_key(relation: RelationId, key: &[u8]) -> Key {
+    Key::copy_from_slice(&record_key(relation, key))
+}
+
+/// The key that a record is of, by its name in the store.
+pub fn key_of_stored(stored_key: &Key) -> Key {
+    key_of_record(stored_key)
+}
+
 /// The key in a record's key.
 pub(crate) fn key_of_record(record_key: &Key) -> Key {
     record_key.slice(RECORD_PREFIX_BYTES.min(record_key.len())..)
+}
+
+/// The relation and the key, if it is the key of a record.
+pub(crate) fn parse_record_key(stored: &Key) -> Option<(RelationId, Key)> {
+    let (relation, rest) = stored.split_first_chunk::<RELATION_BYTES>()?;
+    let is_record = rest.first() == Some(&RECORDS);
+    is_record.then(|| {
+        let relation = RelationId(u32::from_be_bytes(*relation));
+        (relation, key_of_record(stored))
+    })
 }
 
 /// Records of all keys that begin with `prefix`.

@@ -27,6 +27,7 @@
 //! - `hash`: HSET and its kin. `list`: LPUSH and its kin. `set`: SADD and its kin.
 //! - `zset`: ZADD and its kin. `geo`: GEOADD and its kin.
 //! - `stream`: XADD and its kin, consumer groups.
+//! - `changes`: what a stored change means, for those who follow them.
 //! - `waiting`: [`KeyWaiter`], for BLPOP and its kin. WATCH is `Writer::is_changed_since`.
 //! - `number`, `time`, `error`: text of numbers; moments; what callers are told.
 //!
@@ -46,6 +47,7 @@
 
 mod bitfield;
 mod bitmap;
+mod changes;
 mod counters;
 mod counting;
 mod error;
@@ -77,18 +79,19 @@ mod zset;
 
 pub use bitfield::{FieldOperation, FieldOverflow, FieldType};
 pub use bitmap::{BitOperation, BitRange, BitUnit};
+pub use changes::{KeyFacts, key_of_change};
 pub use error::{KeyValueError, Result};
 pub use geo::{GeoCenter, GeoMatch, GeoOrder, GeoSearch, GeoShape, Position};
 pub use glob::glob_matches;
 pub use keys::{ExpireCondition, KeyInfo};
 pub use layout::{
     ELEMENT_BYTES_MAX, GROUP_BYTES_MAX, KEY_BYTES_MAX, MEMBER_BYTES_MAX, STRING_BYTES_MAX,
-    whole_range,
+    key_of_stored, stored_key, whole_range,
 };
 pub use lcs::{Lcs, LcsMatch};
 pub use list::{End, LposOptions, Side};
 pub use names::RANDOM_REPEATS_MAX;
-pub use number::format_score;
+pub use number::{format_score, parse_float, parse_integer};
 pub use prefixes::{Footprint, PrefixFootprint};
 pub use reader::Reader;
 pub use reclaim::{ReclaimLimits, Reclaimed};

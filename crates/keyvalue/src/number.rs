@@ -7,12 +7,16 @@ const FRACTION_SCALE: i128 = 100_000_000_000_000_000;
 /// Digits before the point that leave room in 128 bits for the fraction and one addition.
 const INTEGER_DIGITS_MAX: usize = 19;
 
+/// Multiples of 10^-17 below this leave room for one addition.
+const DECIMAL_MAX: u128 = 1 << 125;
+
 /// Whole numbers below this are written as such (2 to the power of 52).
 const WHOLE_MAX: f64 = 4_503_599_627_370_496.0;
 
 /// An integer of 64 bits in its one spelling: no sign but a minus, no leading zeros, no spaces
 /// (`string2ll`).
-pub(crate) fn parse_integer(text: &[u8]) -> Option<i64> {
+#[inline]
+pub fn parse_integer(text: &[u8]) -> Option<i64> {
     let (is_negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
         digits => (false, digits),
@@ -43,18 +47,37 @@ pub(crate) fn parse_integer(text: &[u8]) -> Option<i64> {
     Some(value)
 }
 
-/// A floating-point number, also "inf" and "-inf"; not "nan", no spaces.
-pub(crate) fn parse_float(text: &[u8]) -> Option<f64> {
+/// A floating-point number, also "inf" and "-inf"; not "nan", no spaces, not too large for 64 bits.
+pub fn parse_float(text: &[u8]) -> Option<f64> {
     let text = std::str::from_utf8(text).ok()?;
     if text.is_empty() || text.len() > 256 {
         return None;
     }
     let value: f64 = text.parse().ok()?;
-    (!value.is_nan()).then_some(value)
+    let is_named = || text.bytes().any(|byte| byte.eq_ignore_ascii_case(&b'n'));
+    (!value.is_nan() && (value.is_finite() || is_named())).then_some(value)
 }
 
-/// A decimal number without exponent as a multiple of 10^-17, if it fits.
+/// A decimal number as a multiple of 10^-17, if it fits.
 fn parse_decimal(text: &[u8]) -> Option<i128> {
+    let is_exponent = |byte: &u8| byte.eq_ignore_ascii_case(&b'e');
+    let Some(at) = text.iter().position(is_exponent) else {
+        return parse_plain(text);
+    };
+    let exponent = std::str::from_utf8(&text[at + 1..]).ok()?;
+    let exponent: i32 = exponent.parse().ok()?;
+    let value = parse_plain(&text[..at])?;
+    let scale = 10_i128.checked_pow(exponent.unsigned_abs())?;
+    if exponent < 0 {
+        // What has more digits than there is room for is not exact.
+        return (value % scale == 0).then_some(value / scale);
+    }
+    let value = value.checked_mul(scale)?;
+    (value.unsigned_abs() < DECIMAL_MAX).then_some(value)
+}
+
+/// The same without an exponent.
+fn parse_plain(text: &[u8]) -> Option<i128> {
     let (is_negative, rest) = match text {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),

@@ -28,6 +28,11 @@ impl<'a> Reader<'a> {
         Reader { space, view, now }
     }
 
+    /// The moment that decides what has expired.
+    pub fn now(&self) -> UnixMillis {
+        self.now
+    }
+
     /// The living record of a key.
     pub(crate) async fn record(&self, key: &[u8]) -> Result<Option<Record>> {
         let record_key = record_key(self.space.relation(), key);

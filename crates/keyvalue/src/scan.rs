@@ -5,6 +5,7 @@
 //! them the space remembers the places of the last scans, see [`Cursors`].
 
 use std::collections::VecDeque;
+use std::ops::Bound;
 
 use ahash::RandomState;
 use bytes::Bytes;
@@ -108,6 +109,35 @@ impl Reader<'_> {
                 range = range.after(after);
             }
         }
+        if range.is_empty() {
+            return Ok(KeyPage::default());
+        }
+        self.page(range, spec).await
+    }
+
+    /// One step of a walk over the keys between two bounds, as [`Reader::scan_keys`]; the place to
+    /// go on from is a lower bound that is excluded.
+    pub async fn scan_keys_between(
+        &self,
+        lower: Bound<&[u8]>,
+        upper: Bound<&[u8]>,
+        spec: &ScanSpec<'_>,
+    ) -> Result<KeyPage> {
+        let relation = self.space.relation();
+        let stored = |key: &[u8]| Key::copy_from_slice(&record_key(relation, key));
+        let all = records_range(relation, b"");
+        let range = KeyRange {
+            start: match lower {
+                Bound::Included(key) => Bound::Included(stored(key)),
+                Bound::Excluded(key) => Bound::Excluded(stored(key)),
+                Bound::Unbounded => all.start,
+            },
+            end: match upper {
+                Bound::Included(key) => Bound::Included(stored(key)),
+                Bound::Excluded(key) => Bound::Excluded(stored(key)),
+                Bound::Unbounded => all.end,
+            },
+        };
         if range.is_empty() {
             return Ok(KeyPage::default());
         }

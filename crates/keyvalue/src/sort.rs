@@ -64,7 +64,14 @@ impl Reader<'_> {
     async fn sortable(&self, key: &[u8], spec: &SortSpec<'_>) -> Result<Vec<Bytes>> {
         match self.value_type(key).await? {
             None => Ok(Vec::new()),
-            Some(ValueType::List) => self.lrange(key, 0, -1).await,
+            Some(ValueType::List) => {
+                let mut items = self.lrange(key, 0, -1).await?;
+                // As for sorted sets.
+                if spec.descending {
+                    items.reverse();
+                }
+                Ok(items)
+            }
             Some(ValueType::Set) => self.smembers(key).await,
             Some(ValueType::SortedSet) => {
                 let range = RangeSpec {

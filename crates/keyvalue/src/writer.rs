@@ -19,7 +19,7 @@ use tessera_transactions::{RowLock, Transaction, TxnView};
 use crate::error::{KeyValueError, Result};
 use crate::layout::{
     Elements, Generation, check_key, expiry_key, garbage_key, generation_range, key_of_record,
-    record_key,
+    stored_key,
 };
 use crate::reader::Reader;
 use crate::record::{Body, Record, ValueType};
@@ -99,7 +99,7 @@ impl<'a> Writer<'a> {
     /// Locks a key and reads its newest record.
     pub(crate) async fn lock(&self, key: &[u8]) -> Result<Locked> {
         check_key(key)?;
-        let record_key = Key::copy_from_slice(&record_key(self.space.relation(), key));
+        let record_key = stored_key(self.space.relation(), key);
         self.txn
             .lock_row(
                 self.space.relation(),
@@ -114,7 +114,7 @@ impl<'a> Writer<'a> {
 
     /// As [`Writer::lock`], unless another transaction has the key.
     pub(crate) async fn lock_if_free(&self, key: &[u8]) -> Result<Option<Locked>> {
-        let record_key = Key::copy_from_slice(&record_key(self.space.relation(), key));
+        let record_key = stored_key(self.space.relation(), key);
         let options = LockOptions {
             wait: tessera_locks::Wait::SkipLocked,
             deadline: None,
@@ -214,8 +214,11 @@ impl<'a> Writer<'a> {
             delta.add(footprint_of(&locked.key, old).negated());
             is_new = old.is_expired(self.now);
         }
-        self.txn
-            .put(KeySpace::Rows, locked.record_key.clone(), record.encode())?;
+        let (key, value) = (locked.record_key.clone(), record.encode());
+        match locked.stored {
+            Some(_) => self.txn.put(KeySpace::Rows, key, value)?,
+            None => self.txn.insert(KeySpace::Rows, key, value)?,
+        }
         if is_new || !delta.is_zero() {
             self.space.counters.note(self.txn, &locked.key, delta);
         }

@@ -34,6 +34,17 @@ impl Test {
             (Test::Type(kinds), Test::Compare(_, value)) => value
                 .view()
                 .is_ok_and(|value| !value.is_null() && kinds.contains(&value.kind())),
+            (Test::Type(kinds), Test::In(choices)) => {
+                let is_wanted = |value: &JsonBuf| {
+                    value
+                        .view()
+                        .is_ok_and(|value| !value.is_null() && kinds.contains(&value.kind()))
+                };
+                choices.patterns.is_empty() && choices.values.iter().all(is_wanted)
+            }
+            (Test::Type(wanted), Test::Type(given)) => {
+                given.iter().all(|kind| wanted.contains(kind))
+            }
             _ => false,
         }
     }

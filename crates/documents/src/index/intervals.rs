@@ -4,7 +4,7 @@
 //! document has an entry. Over several values of one document different conditions may be met by
 //! different values, so their intervals may be intersected only where there is one value.
 
-use tessera_codec::json::{JsonBuf, JsonRef};
+use tessera_codec::json::{JsonBuf, JsonRef, Kind};
 use tessera_codec::key::{kind_end, kind_start, successor};
 
 use super::entries::encode;
@@ -47,7 +47,7 @@ impl PathIntervals {
 
     /// Whether a document that lacks the field may match.
     pub(crate) fn accepts_missing(&self) -> bool {
-        let null = Interval::point(vec![kind_start(tessera_codec::json::Kind::Null)]);
+        let null = Interval::point(vec![kind_start(Kind::Null)]);
         self.conditions.iter().all(|list| {
             let both = intersect(list, std::slice::from_ref(&null));
             !both.is_empty()
@@ -67,6 +67,15 @@ impl Interval {
             start,
             end,
             is_point: true,
+        }
+    }
+
+    /// Every value of a kind.
+    fn of_kind(kind: Kind) -> Interval {
+        Interval {
+            start: vec![kind_start(kind)],
+            end: vec![kind_end(kind)],
+            is_point: false,
         }
     }
 
@@ -223,6 +232,12 @@ fn intervals(test: &Test) -> Result<Option<Vec<Interval>>> {
             list.dedup();
             Some(list)
         }
+        Test::Type(kinds) => {
+            let mut kinds = kinds.clone();
+            kinds.sort_unstable();
+            kinds.dedup();
+            Some(kinds.into_iter().map(Interval::of_kind).collect())
+        }
         // All tests are about the same element, which has an entry.
         Test::ElementTests(tests) => {
             let mut all: Option<Vec<Interval>> = None;
@@ -284,6 +299,19 @@ pub(crate) fn id_choices(root: &Node) -> Result<Option<Vec<String>>> {
                 }
             }
             None
+        }
+        // Every alternative names ids.
+        Node::Or(nodes) => {
+            let mut all = Vec::new();
+            for node in nodes {
+                match id_choices(node)? {
+                    Some(ids) => all.extend(ids),
+                    None => return Ok(None),
+                }
+            }
+            all.sort();
+            all.dedup();
+            Some(all)
         }
         Node::Field(path, test) if path.is_id() => match test {
             Test::Compare(Comparison::Equal, value) => Some(texts(std::slice::from_ref(value))?),

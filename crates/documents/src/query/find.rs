@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tessera_storage::Snapshot;
 use tessera_transactions::Transaction;
 
-use super::plan::{Explain, plan};
+use super::plan::{Explain, Usable, plan};
 use super::token::Token;
 use super::{Query, SORT_BYTES_MAX, Source};
 use crate::collection::Collection;
@@ -43,7 +43,7 @@ struct Sorted {
 impl Collection {
     /// Begins to answer a query from `view`.
     pub async fn find(self: &Arc<Self>, view: Arc<dyn Snapshot>, query: &Query) -> Result<Found> {
-        self.find_with(view, query, true).await
+        self.find_with(view, query, Usable::All).await
     }
 
     /// As [`Collection::find`], without looking at any index: for tests that compare answers.
@@ -52,26 +52,30 @@ impl Collection {
         view: Arc<dyn Snapshot>,
         query: &Query,
     ) -> Result<Found> {
-        self.find_with(view, query, false).await
+        self.find_with(view, query, Usable::None).await
+    }
+
+    /// As [`Collection::find`], with no other index than the one of that name: what
+    /// [`Collection::way`] has chosen before.
+    pub async fn find_along(
+        self: &Arc<Self>,
+        view: Arc<dyn Snapshot>,
+        query: &Query,
+        index: Option<&str>,
+    ) -> Result<Found> {
+        let usable = index.map_or(Usable::None, Usable::Only);
+        self.find_with(view, query, usable).await
     }
 
     async fn find_with(
         self: &Arc<Self>,
         view: Arc<dyn Snapshot>,
         query: &Query,
-        use_indexes: bool,
+        usable: Usable<'_>,
     ) -> Result<Found> {
         let order = query.order();
         let token = self.token(query, &order)?;
-        let plan = plan(
-            self,
-            &*view,
-            &query.filter,
-            &order,
-            token.as_ref(),
-            use_indexes,
-        )
-        .await?;
+        let plan = plan(self, &*view, &query.filter, &order, token.as_ref(), usable).await?;
         let after = token.map(|token| {
             let mut key = token.fields;
             order.append_id(&token.id, &mut key);
@@ -102,7 +106,15 @@ impl Collection {
     pub async fn explain(&self, view: &dyn Snapshot, query: &Query) -> Result<Explain> {
         let order = query.order();
         let token = self.token(query, &order)?;
-        let plan = plan(self, view, &query.filter, &order, token.as_ref(), true).await?;
+        let plan = plan(
+            self,
+            view,
+            &query.filter,
+            &order,
+            token.as_ref(),
+            Usable::All,
+        )
+        .await?;
         Ok(plan.explain(self, query))
     }
 
@@ -123,7 +135,7 @@ impl Collection {
         filter: &Filter,
     ) -> Result<Source> {
         let view: Arc<dyn Snapshot> = txn.view();
-        let plan = plan(self, &*view, filter, &Sort::default(), None, true).await?;
+        let plan = plan(self, &*view, filter, &Sort::default(), None, Usable::All).await?;
         Ok(Source::new(self, view, &plan))
     }
 }

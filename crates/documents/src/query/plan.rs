@@ -150,6 +150,80 @@ impl Plan {
     }
 }
 
+/// The indexes that a plan may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Usable<'a> {
+    /// The best of all.
+    All,
+    /// None: to compare answers.
+    None,
+    /// The one of that name, chosen before.
+    Only(&'a str),
+}
+
+impl Usable<'_> {
+    fn has(self, index: &Index) -> bool {
+        match self {
+            Usable::All => true,
+            Usable::None => false,
+            Usable::Only(name) => index.name() == name,
+        }
+    }
+}
+
+impl Collection {
+    /// The way to the documents that match a filter, chosen without looking at data: every field
+    /// is taken to reach several values. [`Collection::find_along`] goes this way.
+    pub fn way(&self, filter: &Filter) -> Result<Way> {
+        let query = Query::new(filter.clone());
+        if let Some(ids) = ids_of(filter)? {
+            let plan = Plan {
+                access: Access::Ids(ids),
+                is_sorted: true,
+            };
+            return Ok(plan.explain(self, &query).way);
+        }
+        let known = path_intervals(&filter.root)?;
+        let mut best: Option<Candidate> = None;
+        for (at, index) in self.indexes().iter().enumerate() {
+            if index.ttl_seconds.is_none() && covers(index, filter, &known) {
+                let marks = vec![true; index.fields.len()];
+                let found = candidate(at, index, &marks, &known, &query.sort, None);
+                best = better(best, found);
+            }
+        }
+        let plan = best.map_or_else(
+            || Plan {
+                access: Access::Rows {
+                    range: documents_range(self.def().id),
+                    reverse: false,
+                },
+                is_sorted: true,
+            },
+            into_plan,
+        );
+        Ok(plan.explain(self, &query).way)
+    }
+}
+
+/// The ids that a filter names. A text that cannot be an id finds nothing.
+fn ids_of(filter: &Filter) -> Result<Option<Vec<DocumentId>>> {
+    let texts = id_choices(&filter.root)?;
+    Ok(texts.map(|texts| {
+        let ids = texts.into_iter();
+        ids.filter_map(|text| DocumentId::new(text).ok()).collect()
+    }))
+}
+
+/// The one with the higher score, the earlier one if they are equal.
+fn better(best: Option<Candidate>, found: Option<Candidate>) -> Option<Candidate> {
+    match (best, found) {
+        (Some(best), Some(found)) if found.score > best.score => Some(found),
+        (None, found) => found,
+        (best, _) => best,
+    }
+}
+
 /// What an index can do for a query.
 struct Candidate {
     access: Access,
@@ -157,22 +231,17 @@ struct Candidate {
     score: (usize, bool, bool),
 }
 
-/// Chooses a way. `use_indexes` is off only to compare answers.
+/// Chooses a way.
 pub(crate) async fn plan(
     collection: &Collection,
     view: &dyn Snapshot,
     filter: &Filter,
     sort: &Sort,
     after: Option<&Token>,
-    use_indexes: bool,
+    usable: Usable<'_>,
 ) -> Result<Plan> {
     let storage = collection.def().id;
-    if let Some(texts) = id_choices(&filter.root)? {
-        // A text that cannot be an id finds nothing.
-        let ids: Vec<DocumentId> = texts
-            .into_iter()
-            .filter_map(|text| DocumentId::new(text).ok())
-            .collect();
+    if let Some(ids) = ids_of(filter)? {
         return Ok(Plan {
             is_sorted: ids.len() <= 1 || sort.is_empty(),
             access: Access::Ids(ids),
@@ -192,11 +261,11 @@ pub(crate) async fn plan(
             access: Access::Rows { range, reverse },
             is_sorted: true,
         };
-        let best = best_index(collection, view, filter, sort, after, use_indexes).await?;
+        let best = best_index(collection, view, filter, sort, after, usable).await?;
         // The order of ids is worth less than a filter that an index answers.
         return Ok(best.filter(|best| best.score.0 > 0).map_or(rows, into_plan));
     }
-    let best = best_index(collection, view, filter, sort, after, use_indexes).await?;
+    let best = best_index(collection, view, filter, sort, after, usable).await?;
     Ok(best.map_or_else(
         || Plan {
             access: Access::Rows {
@@ -222,15 +291,12 @@ async fn best_index(
     filter: &Filter,
     sort: &Sort,
     after: Option<&Token>,
-    use_indexes: bool,
+    usable: Usable<'_>,
 ) -> Result<Option<Candidate>> {
-    if !use_indexes {
-        return Ok(None);
-    }
     let known = path_intervals(&filter.root)?;
     let mut best: Option<Candidate> = None;
     for (at, index) in collection.indexes().iter().enumerate() {
-        if index.ttl_seconds.is_some() || !covers(index, filter, &known) {
+        if !usable.has(index) || index.ttl_seconds.is_some() || !covers(index, filter, &known) {
             continue;
         }
         let mut marks = Vec::with_capacity(index.fields.len());
@@ -238,14 +304,8 @@ async fn best_index(
             let mark = view.get(KeySpace::Indexes, &index.mark_key(field)).await?;
             marks.push(mark.is_some());
         }
-        let candidate = candidate(at, index, &marks, &known, sort, after);
-        if let Some(candidate) = candidate
-            && best
-                .as_ref()
-                .is_none_or(|best| candidate.score > best.score)
-        {
-            best = Some(candidate);
-        }
+        let found = candidate(at, index, &marks, &known, sort, after);
+        best = better(best, found);
     }
     Ok(best)
 }
@@ -282,7 +342,8 @@ fn implies_one(filter: &Node, wanted: &Node) -> bool {
     match filter {
         Node::And(nodes) => nodes.iter().any(|node| implies_one(node, wanted)),
         Node::Field(other, given) => other == path && test.is_implied_by(given),
-        Node::Or(_) | Node::Nor(_) | Node::JsonPath(_) => false,
+        Node::Or(nodes) => nodes.iter().all(|node| implies_one(node, wanted)),
+        Node::Nor(_) | Node::JsonPath(_) => false,
     }
 }
 

@@ -65,6 +65,10 @@ fn explain_names_the_index() {
             ),
             (json!({"$or": [{"a": 1}, {"c": 2}]}), "full scan"),
             (
+                json!({"a": {"$type": ["string", "array"]}}),
+                "index a (a), 2 ranges",
+            ),
+            (
                 json!({"a": {"$elemMatch": {"$gt": 1, "$lt": 5}}}),
                 "index a (a), 1 ranges",
             ),

@@ -5,6 +5,7 @@
 mod bits;
 mod collections;
 mod concurrency;
+mod expiry;
 mod geo;
 mod keys;
 mod reopen;

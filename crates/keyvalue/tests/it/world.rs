@@ -61,7 +61,7 @@ impl World {
         World::over(environment, simulation, store, None).await
     }
 
-    async fn over(
+    pub(crate) async fn over(
         environment: Environment,
         simulation: Simulation,
         store: Arc<dyn Store>,
