@@ -177,7 +177,7 @@ impl Names<'_> {
         side
     }
 
-    /// `row (id)=(1) of table "t"`.
+    /// `row (id)=(1) of table "t"`, `key (key)=(a) of key space "db0"`.
     pub(crate) fn resource(&self, resource: Resource, key: Option<&[u8]>) -> String {
         let Some(id) = resource.relation() else {
             return resource.to_string();
@@ -185,12 +185,17 @@ impl Names<'_> {
         let Some(table) = self.catalog.table(id) else {
             return resource.to_string();
         };
-        let name = format!("table \"{}\"", table.name);
+        let (noun, item) = match table.model {
+            Model::Rows => ("table", "row"),
+            Model::KeySpace => ("key space", "key"),
+            Model::Collection => ("collection", "document"),
+        };
+        let name = format!("{noun} \"{}\"", table.name);
         match resource {
             Resource::Relation(_) => name,
             _ => match key.and_then(|key| self.key(id, key)) {
-                Some(key) => format!("row {key} of {name}"),
-                None => format!("row of {name}"),
+                Some(key) => format!("{item} {key} of {name}"),
+                None => format!("{item} of {name}"),
             },
         }
     }

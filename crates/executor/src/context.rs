@@ -193,7 +193,12 @@ pub struct SessionState {
     pub random_seed: Mutex<Option<u64>>,
     /// Advisory locks that outlive transactions.
     pub advisory: AdvisoryLocks,
+    /// Channels that the session listens to.
+    pub listening: ListeningChannels,
 }
+
+/// Channels that a session listens to; kept by the engine, shown by `pg_listening_channels`.
+pub type ListeningChannels = Arc<Mutex<std::collections::BTreeSet<Arc<str>>>>;
 
 /// What `currval` and `lastval` answer.
 #[derive(Debug, Default)]
@@ -249,6 +254,8 @@ pub struct StatementContext {
     pub newest: Option<Arc<NewestOf>>,
     /// Rows of the session's `written` relations.
     pub written: Written,
+    /// Whether the transaction goes on after the statement.
+    pub in_block: bool,
 }
 
 /// Some relations as of now: a row of theirs is locked and looked at again. All others keep the

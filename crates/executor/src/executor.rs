@@ -5,16 +5,18 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use tessera_catalog::Catalog;
+use tessera_catalog::{Catalog, TableDef};
+use tessera_documents::Collection;
+use tessera_keyvalue::Space;
 use tessera_planner::functions::FunctionRegistry;
 use tessera_planner::{ColumnInfo, Parsed, Statement, mask_literals};
 use tessera_transactions::Transactions;
 use tessera_types::{FormatContext, Report, SqlType};
 
 use crate::context::{SessionContext, StatementContext};
+use crate::models::OpenModels;
 use crate::outcome::Outcome;
 use crate::query::QueryEngine;
-use crate::scan::KeySpaces;
 use crate::system_catalog::SystemTables;
 use crate::{copy, ddl, dml, explain, functions, operators, query, short_path, system_catalog};
 
@@ -69,7 +71,7 @@ struct Shared {
     queries: QueryEngine,
     writes: dml::cache::WriteCache,
     plans: PlanCache,
-    key_spaces: OnceLock<Arc<dyn KeySpaces>>,
+    models: OnceLock<Arc<dyn OpenModels>>,
 }
 
 /// A statement with its names and types resolved. Valid as long as the catalog it was prepared
@@ -172,7 +174,7 @@ impl Executor {
                 queries,
                 writes: dml::cache::WriteCache::default(),
                 plans: PlanCache::default(),
-                key_spaces: OnceLock::new(),
+                models: OnceLock::new(),
             }),
         })
     }
@@ -202,13 +204,24 @@ impl Executor {
         &self.shared.system_tables
     }
 
-    /// Says who opens key spaces; once, by the engine.
-    pub fn set_key_spaces(&self, key_spaces: Arc<dyn KeySpaces>) {
-        let _ = self.shared.key_spaces.set(key_spaces);
+    /// Says who opens key spaces and collections; once, by the engine.
+    pub fn set_models(&self, models: Arc<dyn OpenModels>) {
+        let _ = self.shared.models.set(models);
     }
 
-    pub(crate) fn key_spaces(&self) -> Option<Arc<dyn KeySpaces>> {
-        self.shared.key_spaces.get().cloned()
+    fn models(&self) -> Result<&Arc<dyn OpenModels>, Report> {
+        let models = self.shared.models.get();
+        models.ok_or_else(|| Report::internal("nobody opens key spaces and collections"))
+    }
+
+    /// The space of a relation.
+    pub(crate) async fn space(&self, table: &TableDef) -> Result<Arc<Space>, Report> {
+        self.models()?.space(table).await
+    }
+
+    /// The collection of a relation.
+    pub(crate) fn collection(&self, table: &Arc<TableDef>) -> Result<Arc<Collection>, Report> {
+        self.models()?.collection(table)
     }
 
     /// Tables prepared for writing, and what else writes share.
@@ -253,7 +266,10 @@ impl Executor {
                     }
                 }
             }
-            Statement::Ddl(_) | Statement::CreateTableAs(_) | Statement::Maintenance(_) => (
+            Statement::Ddl(_)
+            | Statement::Model(_)
+            | Statement::CreateTableAs(_)
+            | Statement::Maintenance(_) => (
                 Plan::Ddl(ddl::prepare(self, parsed, session, &mut params)?),
                 None,
             ),

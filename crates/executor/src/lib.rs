@@ -9,6 +9,7 @@
 //!   `access`: which key range a filter allows; `explain`.
 //! - `operators`: arithmetic, comparison, pattern and cast kernels with PostgreSQL's results.
 //! - `functions`: PostgreSQL's functions; `system_catalog`: `pg_catalog`, `information_schema`.
+//! - `models`: who opens key spaces and collections.
 //! - `short_path`, `dml`, `ddl`, `copy`: what does not go through DataFusion.
 //! - `conflict`: lock conflicts and serialization failures in the words of the schema.
 //! - `arrow_values`: SQL values in and out of Arrow arrays.
@@ -33,6 +34,7 @@ mod executor;
 mod explain;
 pub mod expression;
 mod functions;
+mod models;
 mod operators;
 mod outcome;
 mod query;
@@ -43,11 +45,13 @@ mod system_catalog;
 pub use arrow_values::{ArrayWriter, ColumnReader};
 pub use conflict::explain;
 pub use context::{
-    NewestOf, Notices, SequenceState, ServerSessions, SessionContext, SessionRow, SessionState,
-    SettingRow, Settings, StatementContext, Written, WrittenTables, catalog_of, statement_of,
+    ListeningChannels, NewestOf, Notices, SequenceState, ServerSessions, SessionContext,
+    SessionRow, SessionState, SettingRow, Settings, StatementContext, Written, WrittenTables,
+    catalog_of, statement_of,
 };
 pub use copy::{CopyIn, CopyOut};
 pub use executor::{Executor, ExecutorOptions, Prepared};
+pub use models::{OpenModels, collection_definition, collection_options};
 pub use outcome::{CommandTag, Outcome, RowBatch, RowStream};
-pub use scan::KeySpaces;
 pub use system_catalog::names::OidNames;
+pub use system_catalog::notify::{CHANNEL_BYTES_MAX, PAYLOAD_BYTES_MAX, notice};

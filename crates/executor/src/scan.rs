@@ -26,8 +26,7 @@ use tessera_types::SqlType;
 
 use crate::access::{self, Access};
 pub(crate) use exec::TableScanExec;
-pub use models::KeySpaces;
-pub(crate) use models::{ModelScanExec, ModelTable};
+pub(crate) use models::{ModelAccess, ModelScanExec, ModelTable, records};
 pub(crate) use system::{SystemScanExec, SystemSource};
 
 /// Name of the hidden column that holds a row's key.

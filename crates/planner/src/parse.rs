@@ -13,6 +13,7 @@ mod control;
 mod locks;
 mod long_names;
 mod mask;
+mod models;
 pub(crate) mod rewrite;
 
 use std::sync::Arc;
@@ -85,7 +86,10 @@ fn parse_one(source: &Source<'_>, tokens: &[TokenWithSpan]) -> Result<Parsed, Re
     let tokens = short.as_deref().unwrap_or(tokens);
     let statement = match control::parse(source, tokens)? {
         Some(statement) => statement,
-        None => parse_sql(source, tokens)?,
+        None => match models::parse(source, tokens)? {
+            Some(statement) => statement,
+            None => parse_sql(source, tokens)?,
+        },
     };
     Ok(Parsed {
         statement,

@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{self, ObjectName, Visit, Visitor};
+use tessera_catalog::KEY_SPACES_SCHEMA;
 
-use crate::statement::{Maintenance, Statement};
+use crate::statement::{Maintenance, ModelDdl, ModelKind, Statement};
 
 /// A relation as a statement names it, folded as identifiers are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,21 @@ fn collect(statement: &Statement, found: &mut Collector) {
         | Statement::CreateTableAs(statement) => {
             found.visit(statement.as_ref());
             found.add_targets(statement);
+        }
+        Statement::Model(model) => {
+            if let ModelDdl::Drop { kind, names, .. } = &**model {
+                for name in names {
+                    let in_kv = *kind == ModelKind::KeySpace;
+                    let name = RelationName {
+                        schema: name
+                            .schema
+                            .clone()
+                            .or_else(|| in_kv.then(|| KEY_SPACES_SCHEMA.to_owned())),
+                        name: name.name.clone(),
+                    };
+                    found.names.push(name);
+                }
+            }
         }
         Statement::Explain(explain) => collect(&explain.statement.statement, found),
         Statement::Prepare(prepare) => collect(&prepare.statement.statement, found),
@@ -134,6 +150,8 @@ mod tests {
         check("DELETE FROM t USING u WHERE t.a = u.a", "t u");
         check("EXPLAIN SELECT * FROM t", "t");
         check("DROP TABLE t, u", "t u");
+        check("DROP COLLECTION t, s.u", "t s.u");
+        check("DROP KEY SPACE a, kv.b", "kv.a kv.b");
         check("ALTER TABLE t ADD COLUMN a int", "t");
         check("CREATE INDEX i ON t (a)", "t");
         check("TRUNCATE t", "t");

@@ -34,6 +34,8 @@ pub enum Statement {
     Copy(Arc<ast::Statement>),
     /// CREATE, ALTER, DROP, COMMENT, GRANT, REVOKE, and everything else that `sqlparser` reads.
     Ddl(Arc<ast::Statement>),
+    /// CREATE and DROP of collections and key spaces.
+    Model(Arc<ModelDdl>),
     /// `CREATE TABLE name AS query` and `SELECT … INTO name`, which is the same thing.
     CreateTableAs(Arc<ast::Statement>),
     /// EXPLAIN.
@@ -88,6 +90,70 @@ pub struct Explain {
     pub format: ExplainFormat,
     /// The statement.
     pub statement: Box<Parsed>,
+}
+
+/// CREATE and DROP of what is not a table of rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelDdl {
+    /// CREATE COLLECTION.
+    CreateCollection {
+        /// Name.
+        name: crate::ddl::RelationName,
+        /// Only a notice when it exists.
+        if_not_exists: bool,
+        /// WITH.
+        settings: CollectionSettings,
+    },
+    /// CREATE KEY SPACE.
+    CreateKeySpace {
+        /// Name.
+        name: crate::ddl::RelationName,
+        /// Only a notice when it exists.
+        if_not_exists: bool,
+    },
+    /// DROP COLLECTION, DROP KEY SPACE.
+    Drop {
+        /// Which of the two.
+        kind: ModelKind,
+        /// What is dropped.
+        names: Vec<crate::ddl::RelationName>,
+        /// Only a notice for what does not exist.
+        if_exists: bool,
+        /// Drop views over them, too.
+        cascade: bool,
+    },
+}
+
+/// The models that are not tables of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModelKind {
+    /// Collections of documents.
+    Collection,
+    /// Key spaces.
+    KeySpace,
+}
+
+impl ModelKind {
+    /// The words for it.
+    pub fn words(self) -> &'static str {
+        match self {
+            ModelKind::Collection => "collection",
+            ModelKind::KeySpace => "key space",
+        }
+    }
+}
+
+/// WITH of CREATE COLLECTION: values, and where they stand in the text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CollectionSettings {
+    /// `any`, `client` or `server`.
+    pub id_policy: Option<(String, u32)>,
+    /// A JSON Schema.
+    pub schema: Option<(String, u32)>,
+    /// Dotted path of a date by which documents expire.
+    pub ttl_field: Option<(String, u32)>,
+    /// How long after that date.
+    pub ttl_seconds: Option<u32>,
 }
 
 /// How EXPLAIN prints.
@@ -299,6 +365,15 @@ impl Statement {
             | Statement::Copy(statement)
             | Statement::Ddl(statement) => verb_of(statement),
             Statement::CreateTableAs(_) => "SELECT",
+            Statement::Model(model) => match &**model {
+                ModelDdl::CreateCollection { .. } => "CREATE COLLECTION",
+                ModelDdl::CreateKeySpace { .. } => "CREATE KEY SPACE",
+                ModelDdl::Drop {
+                    kind: ModelKind::Collection,
+                    ..
+                } => "DROP COLLECTION",
+                ModelDdl::Drop { .. } => "DROP KEY SPACE",
+            },
             Statement::Explain(_) => "EXPLAIN",
             Statement::Transaction(control) => match control {
                 Transaction::Begin(_) => "BEGIN",

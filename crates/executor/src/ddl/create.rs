@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tessera_catalog::{
-    ColumnSpec, IndexSpec, Relation, SequenceSpec, TableDef, TableSpec, ViewColumn, ViewSpec,
+    ColumnSpec, IndexSpec, Model, Relation, SequenceSpec, TableDef, TableSpec, ViewColumn, ViewSpec,
 };
 use tessera_planner::ddl::{CreateIndex, CreateSequence, CreateTable, CreateView, RelationName};
 use tessera_planner::{Parsed, Statement};
@@ -118,7 +118,19 @@ impl Run<'_> {
             );
             return Ok(());
         }
-        for column in &create.columns {
+        match table.model {
+            Model::Rows => {}
+            Model::Collection => return self.create_document_index(&table, create).await,
+            Model::KeySpace => {
+                return Err(Report::error(
+                    codes::WRONG_OBJECT_TYPE,
+                    format!("cannot create index on key space \"{}\"", table.name),
+                )
+                .with_detail("Its keys are in order already."));
+            }
+        }
+        let columns = create.columns()?;
+        for column in &columns {
             if let Some(found) = table.column(&column.column) {
                 check_key_type(&found.sql_type)?;
             }
@@ -126,7 +138,7 @@ impl Run<'_> {
         let spec = IndexSpec {
             table: table.id,
             name: create.name.clone(),
-            columns: create.columns.clone(),
+            columns,
             unique: create.unique,
             nulls_not_distinct: create.nulls_not_distinct,
         };

@@ -3,6 +3,7 @@
 //! # Map
 //! - `create`: tables, indexes, views, schemas, sequences; `create_as`: CREATE TABLE AS.
 //! - `alter`: ALTER TABLE, with the checks and rewrites of existing rows.
+//! - `models`: collections and key spaces; `document_index`: CREATE INDEX on a collection.
 //! - `remove`: DROP, TRUNCATE, COMMENT; `analyze`: statistics.
 //! - `view_text`: a view's query with its relations qualified.
 //!
@@ -16,6 +17,8 @@ mod alter;
 mod analyze;
 mod create;
 mod create_as;
+mod document_index;
+mod models;
 mod remove;
 mod view_text;
 
@@ -24,7 +27,7 @@ use std::sync::Arc;
 use tessera_catalog::{CatalogState, Relation};
 use tessera_planner::ddl::{DdlStatement, RelationName, plan_ddl, relation_name};
 use tessera_planner::dml::Names;
-use tessera_planner::statement::Maintenance;
+use tessera_planner::statement::{Maintenance, ModelDdl};
 use tessera_planner::{Parsed, Statement};
 use tessera_types::{Report, SqlType, codes};
 
@@ -42,6 +45,10 @@ pub(crate) enum PreparedDdl {
     },
     CreateAs(Box<PreparedCreateAs>),
     Maintenance(Maintenance),
+    Model {
+        statement: Arc<ModelDdl>,
+        verb: &'static str,
+    },
 }
 
 /// Checks the statement as far as it can be before it runs.
@@ -54,6 +61,10 @@ pub(crate) fn prepare(
     let verb = parsed.statement.verb();
     match &parsed.statement {
         Statement::Maintenance(maintenance) => Ok(PreparedDdl::Maintenance(maintenance.clone())),
+        Statement::Model(statement) => Ok(PreparedDdl::Model {
+            statement: Arc::clone(statement),
+            verb,
+        }),
         Statement::CreateTableAs(statement) => {
             let prepared = create_as::prepare(executor, statement, session, params)?;
             Ok(PreparedDdl::CreateAs(Box::new(prepared)))
@@ -81,14 +92,14 @@ pub(crate) async fn execute(
     let (statement, verb) = match ddl {
         PreparedDdl::Maintenance(maintenance) => return run.maintain(maintenance).await,
         PreparedDdl::CreateAs(create) => return run.create_as(create).await,
+        PreparedDdl::Model { statement, verb } => {
+            run.check_writable(verb)?;
+            run.model(statement).await?;
+            return Ok(Outcome::Command(CommandTag::new(*verb)));
+        }
         PreparedDdl::Plain { statement, verb } => (&**statement, *verb),
     };
-    if context.txn.is_read_only() {
-        return Err(Report::error(
-            codes::READ_ONLY_SQL_TRANSACTION,
-            format!("cannot execute {verb} in a read-only transaction"),
-        ));
-    }
+    run.check_writable(verb)?;
     match statement {
         DdlStatement::CreateTable(create) => run.create_table(create).await?,
         DdlStatement::CreateIndex(create) => run.create_index(create).await?,
@@ -143,6 +154,16 @@ pub(crate) struct Run<'a> {
 impl<'a> Run<'a> {
     fn catalog(&self) -> &'a tessera_catalog::Catalog {
         self.executor.catalog()
+    }
+
+    fn check_writable(&self, verb: &str) -> Result<(), Report> {
+        if self.context.txn.is_read_only() {
+            return Err(Report::error(
+                codes::READ_ONLY_SQL_TRANSACTION,
+                format!("cannot execute {verb} in a read-only transaction"),
+            ));
+        }
+        Ok(())
     }
 
     /// The catalog as the transaction sees it now.

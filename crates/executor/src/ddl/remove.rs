@@ -2,7 +2,7 @@
 
 use tessera_catalog::{CommentTarget, DropBehavior, Relation, refusal};
 use tessera_planner::ddl::{CommentOn, DropKind, RelationName};
-use tessera_types::{Report, codes};
+use tessera_types::{RelationId, Report, codes};
 
 use super::Run;
 
@@ -14,11 +14,7 @@ impl Run<'_> {
         names: &[RelationName],
         cascade: bool,
     ) -> Result<(), Report> {
-        let behavior = if cascade {
-            DropBehavior::Cascade
-        } else {
-            DropBehavior::Restrict
-        };
+        let behavior = behavior_of(cascade);
         let mut ids = Vec::with_capacity(names.len());
         for name in names {
             if kind == DropKind::Schema {
@@ -26,6 +22,9 @@ impl Run<'_> {
                 continue;
             }
             let Some(relation) = self.find(&self.state(), name) else {
+                if kind == DropKind::Index && self.drop_document_index(name).await? {
+                    continue;
+                }
                 self.missing(kind, name, if_exists)?;
                 continue;
             };
@@ -43,11 +42,19 @@ impl Run<'_> {
                 ids.push(relation.id());
             }
         }
+        self.drop_relations(&ids, cascade).await
+    }
+
+    /// Drops relations, all at once: they may depend on each other.
+    pub(super) async fn drop_relations(
+        &self,
+        ids: &[RelationId],
+        cascade: bool,
+    ) -> Result<(), Report> {
         if !ids.is_empty() {
-            // All at once: they may depend on each other.
             let dropped = self
                 .catalog()
-                .drop_relations(&self.context.txn, &ids, behavior)
+                .drop_relations(&self.context.txn, ids, behavior_of(cascade))
                 .await?;
             self.note_cascade(&dropped);
         }
@@ -124,6 +131,10 @@ impl Run<'_> {
                     ));
                 }
             };
+            if !table.model.is_rows() {
+                self.truncate_model(&table).await?;
+                continue;
+            }
             let txn = &self.context.txn;
             self.catalog().truncate_storage(txn, table.id).await?;
             if restart_identity {
@@ -149,6 +160,14 @@ impl Run<'_> {
             .comment(&self.context.txn, target, text)
             .await?;
         Ok(())
+    }
+}
+
+fn behavior_of(cascade: bool) -> DropBehavior {
+    if cascade {
+        DropBehavior::Cascade
+    } else {
+        DropBehavior::Restrict
     }
 }
 

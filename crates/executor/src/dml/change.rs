@@ -306,7 +306,7 @@ fn update_mode(table: &Table, assignments: &[Assignment<'_>]) -> Mode {
     })
 }
 
-fn foreign(
+pub(super) fn foreign(
     returning: Option<&[ast::SelectItem]>,
     table: &tessera_catalog::TableDef,
     alias: Option<&str>,
@@ -353,7 +353,7 @@ fn plan_access(
     clippy::option_option,
     reason = "outer: scalars did not do; inner: no clause"
 )]
-fn compile_returning(
+pub(super) fn compile_returning(
     compiler: &mut Compiler<'_>,
     items: Option<&[ast::SelectItem]>,
     scope: &RowScope<'_>,
@@ -472,7 +472,7 @@ impl Run<'_> {
         // A row that several rows of the FROM list match is changed once, by the first.
         let mut done: HashSet<Key> = HashSet::new();
         let mut found = query.run(executor, context).await?;
-        while let Some(batch) = found.next_batch(self.table, self.around).await? {
+        while let Some(batch) = found.next_batch(self.table.def(), self.around).await? {
             for row in batch {
                 context.check_cancelled()?;
                 if !done.insert(row.key.clone()) {
@@ -488,8 +488,13 @@ impl Run<'_> {
                         }
                     }
                     Locked::Changed(newest) => {
-                        let again =
-                            query.run_for(executor, context, self.table, &row.key, self.around);
+                        let again = query.run_for(
+                            executor,
+                            context,
+                            self.table.def(),
+                            &row.key,
+                            self.around,
+                        );
                         match again.await? {
                             Some(again) => (newest, again.values, again.others),
                             None => continue,

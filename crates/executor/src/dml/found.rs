@@ -5,12 +5,11 @@
 
 use std::sync::Arc;
 
-use datafusion::sql::sqlparser::ast::{Expr, TableWithJoins};
+use datafusion::sql::sqlparser::ast::{self, Expr, TableWithJoins};
 use tessera_catalog::TableDef;
 use tessera_planner::dml::{Assignment, SetValue};
 use tessera_planner::{Parsed, Statement};
 use tessera_storage::Key;
-use tessera_tables::Table;
 use tessera_types::{Report, SqlType, Value, ValueRef};
 
 use crate::context::StatementContext;
@@ -67,7 +66,7 @@ impl FoundByQuery {
         let mut targets = Vec::new();
         for assignment in assignments {
             if let SetValue::Expr(expr) = assignment.value {
-                items.push(expr.to_string());
+                items.push(value_of(expr, &table.columns[assignment.column].sql_type));
                 targets.push(assignment.column);
             }
         }
@@ -136,7 +135,7 @@ impl FoundByQuery {
         &self,
         executor: &Executor,
         context: &StatementContext,
-        table: &Table,
+        table: &TableDef,
         key: &Key,
         around: &Around<'_>,
     ) -> Result<Option<FoundRow>, Report> {
@@ -157,7 +156,7 @@ impl FoundByQuery {
             with: None,
         };
         let query = prepare_text(&mut compiler, &text)?;
-        let now = context.looking_again(vec![table.id()]);
+        let now = context.looking_again(vec![table.id]);
         let Outcome::Rows(stream) = Box::pin(query::execute(executor, &query, &now)).await? else {
             return Err(Report::internal("the query of a write gave no rows"));
         };
@@ -171,7 +170,7 @@ impl FoundRows<'_> {
     /// The next rows; `None` at the end.
     pub(crate) async fn next_batch(
         &mut self,
-        table: &Table,
+        table: &TableDef,
         around: &Around<'_>,
     ) -> Result<Option<Vec<FoundRow>>, Report> {
         loop {
@@ -187,7 +186,7 @@ impl FoundRows<'_> {
                 };
                 let mut values = Vec::with_capacity(self.plan.computed.len());
                 for (i, (target, from)) in self.plan.computed.iter().enumerate() {
-                    let to = &table.def().columns[*target].sql_type;
+                    let to = &table.columns[*target].sql_type;
                     let value = batch.value(at, i + 1).to_owned();
                     values.push((*target, assign(value, from, to, around)?));
                 }
@@ -204,6 +203,33 @@ impl FoundRows<'_> {
                 return Ok(Some(rows));
             }
         }
+    }
+}
+
+/// The text of a value. What has no type of its own gets that of its column here, because in the
+/// select list of a query it would be text.
+fn value_of(expr: &Expr, sql_type: &SqlType) -> String {
+    let mut inner = expr;
+    while let Expr::Nested(nested) = inner {
+        inner = nested;
+    }
+    let is_untyped = match inner {
+        Expr::Value(value) => matches!(
+            &value.value,
+            ast::Value::SingleQuotedString(_)
+                | ast::Value::EscapedStringLiteral(_)
+                | ast::Value::UnicodeStringLiteral(_)
+                | ast::Value::DollarQuotedString(_)
+                | ast::Value::Placeholder(_)
+                | ast::Value::Null
+        ),
+        _ => false,
+    };
+    // A cast to a length would cut what an assignment refuses.
+    match sql_type {
+        SqlType::Char(_) | SqlType::Varchar(_) => expr.to_string(),
+        _ if is_untyped => format!("CAST({expr} AS {})", sql_type.name()),
+        _ => expr.to_string(),
     }
 }
 

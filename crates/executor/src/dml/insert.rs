@@ -40,18 +40,18 @@ pub(crate) struct Insert {
     pub(crate) returning: Option<Returning>,
 }
 
-enum Source {
+pub(super) enum Source {
     /// Cells in the order of `targets`; the second half lists sequences a row takes values of.
     Rows(Vec<Vec<Cell>>, Vec<RelationId>),
     Query(Box<PreparedQuery>),
 }
 
-enum Cell {
+pub(super) enum Cell {
     Expr(RowExpr),
     Default,
 }
 
-struct Conflict {
+pub(super) struct Conflict {
     arbiter: Arbiter,
     /// `None`: DO NOTHING.
     update: Option<ConflictUpdate>,
@@ -169,7 +169,7 @@ impl Insert {
     }
 }
 
-fn plan_source(
+pub(super) fn plan_source(
     compiler: &mut Compiler<'_>,
     statement: &mut InsertStatement<'_>,
     listed: bool,
@@ -369,7 +369,7 @@ pub(crate) fn generated_always(
     clippy::option_option,
     reason = "outer: scalars did not do; inner: no clause"
 )]
-fn plan_conflict(
+pub(super) fn plan_conflict(
     compiler: &mut Compiler<'_>,
     statement: &InsertStatement<'_>,
 ) -> Result<Option<Option<Conflict>>, Report> {
@@ -426,14 +426,37 @@ fn plan_conflict(
     Ok(Some(Some(Conflict { arbiter, update })))
 }
 
-struct BoundConflict<'a> {
+pub(super) struct BoundConflict<'a> {
     on_conflict: OnConflict,
     assignments: Vec<(usize, Option<BoundExpr<'a>>)>,
-    filter: Option<BoundExpr<'a>>,
+    pub(super) filter: Option<BoundExpr<'a>>,
+}
+
+impl<'a> BoundConflict<'a> {
+    /// DO NOTHING, whichever key is met.
+    pub(super) fn skips_any(&self) -> bool {
+        matches!(self.on_conflict, OnConflict::DoNothing(Arbiter::Any))
+    }
+
+    /// The assignments of DO UPDATE; `None` is DEFAULT.
+    pub(super) fn updates(&self) -> Option<&[(usize, Option<BoundExpr<'a>>)]> {
+        match self.on_conflict {
+            OnConflict::Report(_) => Some(&self.assignments),
+            _ => None,
+        }
+    }
 }
 
 impl Conflict {
-    fn bind<'a>(
+    /// Columns that DO UPDATE assigns.
+    pub(super) fn assigned(&self) -> Vec<usize> {
+        let update = self.update.iter();
+        update
+            .flat_map(|update| update.assignments.iter().map(|(column, _)| *column))
+            .collect()
+    }
+
+    pub(super) fn bind<'a>(
         &'a self,
         executor: &Executor,
         context: &StatementContext,

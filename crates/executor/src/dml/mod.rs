@@ -4,6 +4,7 @@
 //! - `expr`: expressions of writes, as scalars or compiled by DataFusion.
 //! - `rules`: defaults, generated columns, checks of a table; `returning`: RETURNING.
 //! - `insert`: INSERT with ON CONFLICT; `change`: UPDATE and DELETE.
+//! - `models`: the same on key spaces and collections.
 //! - `with`: WITH queries that write.
 //! - `source`: rows by key and range; `found`: rows by a query.
 //! - `target`: the lock of the table, waits that end with the statement.
@@ -23,6 +24,7 @@ pub(crate) mod change;
 pub(crate) mod expr;
 mod found;
 pub(crate) mod insert;
+mod models;
 pub(crate) mod returning;
 pub(crate) mod rules;
 pub(crate) mod source;
@@ -44,12 +46,14 @@ use crate::query::PreparedQuery;
 use change::Change;
 use expr::Compiler;
 use insert::Insert;
+use models::ModelWrite;
 use with::WithWrites;
 
 /// A write with its names and types resolved.
 pub(crate) enum PreparedWrite {
     Insert(Box<Insert>),
     Change(Box<Change>),
+    Model(Box<ModelWrite>),
     Truncate(Box<ddl::PreparedDdl>),
     With(Box<WithWrites>),
 }
@@ -87,6 +91,13 @@ pub(crate) fn plan(
     compiler: &mut Compiler<'_>,
     write: &ast::Statement,
 ) -> Result<Option<PreparedWrite>, Report> {
+    if models::is_meant(compiler, write) {
+        if compiler.scalars_only {
+            return Ok(None);
+        }
+        let model = models::plan(compiler, write)?;
+        return Ok(Some(PreparedWrite::Model(Box::new(model))));
+    }
     Ok(match write {
         ast::Statement::Insert(insert) => {
             Insert::plan(compiler, insert)?.map(|plan| PreparedWrite::Insert(Box::new(plan)))
@@ -149,6 +160,7 @@ impl PreparedWrite {
         let returning = match self {
             PreparedWrite::Insert(insert) => insert.returning.as_ref(),
             PreparedWrite::Change(change) => change.returning.as_ref(),
+            PreparedWrite::Model(model) => return model.columns(),
             PreparedWrite::Truncate(_) => None,
             PreparedWrite::With(all) => return all.columns(),
         };
@@ -160,6 +172,7 @@ impl PreparedWrite {
         match self {
             PreparedWrite::Insert(insert) => insert.query(),
             PreparedWrite::Change(change) => change.query(),
+            PreparedWrite::Model(model) => model.query(),
             PreparedWrite::Truncate(_) => None,
             PreparedWrite::With(all) => all.query(),
         }
@@ -170,6 +183,7 @@ impl PreparedWrite {
         match self {
             PreparedWrite::Insert(insert) => insert.describe(),
             PreparedWrite::Change(change) => change.describe(),
+            PreparedWrite::Model(model) => model.describe(),
             PreparedWrite::Truncate(_) => "Truncate".to_owned(),
             PreparedWrite::With(all) => all.describe(),
         }
@@ -185,6 +199,7 @@ pub(crate) async fn execute(
     match write {
         PreparedWrite::Insert(insert) => insert.execute(executor, context).await,
         PreparedWrite::Change(change) => change.execute(executor, context).await,
+        PreparedWrite::Model(model) => model.execute(executor, context).await,
         PreparedWrite::Truncate(ddl) => ddl::execute(executor, ddl, context).await,
         PreparedWrite::With(all) => all.execute(executor, context).await,
     }

@@ -82,17 +82,26 @@ pub(crate) async fn open<'a>(
     context: &'a StatementContext,
     table: &'a Table,
 ) -> Result<Writer<'a>, Report> {
-    if context.txn.is_read_only() {
-        return Err(read_only());
-    }
-    lock_relation(context, table.id(), Mode::IX).await?;
-    check_current(executor, context, table.def())?;
+    lock_to_write(executor, context, table.def()).await?;
     Ok(Writer::new(
         &context.txn,
         table,
         &executor.writes().row_ids,
         lock_options(context),
     ))
+}
+
+/// The lock and the check of [`open`], for a relation of any model.
+pub(crate) async fn lock_to_write(
+    executor: &Executor,
+    context: &StatementContext,
+    table: &Arc<TableDef>,
+) -> Result<(), Report> {
+    if context.txn.is_read_only() {
+        return Err(read_only());
+    }
+    lock_relation(context, table.id, Mode::IX).await?;
+    check_current(executor, context, table)
 }
 
 fn read_only() -> Report {

@@ -17,7 +17,7 @@ use super::text::physical_text;
 use super::{Actual, PlanNode};
 use crate::access::Access;
 use crate::query::{ApplyExec, LockRowsExec};
-use crate::scan::{ModelScanExec, SystemScanExec, TableScanExec};
+use crate::scan::{ModelAccess, ModelScanExec, SystemScanExec, TableScanExec};
 
 /// The tree of a physical plan.
 pub(super) fn plan_node(plan: &dyn ExecutionPlan, analyze: bool, verbose: bool) -> PlanNode {
@@ -180,9 +180,7 @@ impl Context {
             return node;
         }
         if let Some(scan) = any.downcast_ref::<ModelScanExec>() {
-            let mut node = PlanNode::new("Seq Scan");
-            node.relation = Some(scan.relation().name.clone());
-            return node;
+            return model_scan(scan);
         }
         if let Some(locks) = any.downcast_ref::<LockRowsExec>() {
             let mut node = PlanNode::new("LockRows").with("Locks", locks.text());
@@ -298,6 +296,27 @@ fn table_scan(scan: &TableScanExec) -> PlanNode {
     match scan.limit() {
         Some(limit) => node.with("Rows Wanted", limit.to_string()),
         None => node,
+    }
+}
+
+fn model_scan(scan: &ModelScanExec) -> PlanNode {
+    let chosen = scan.chosen();
+    let mut node = PlanNode::new(match &chosen.access {
+        ModelAccess::Nothing => "Result",
+        ModelAccess::All | ModelAccess::Matching(_) => "Seq Scan",
+        ModelAccess::Stored(_) => "Row Key Scan",
+        ModelAccess::Keys(_)
+        | ModelAccess::KeysBetween(..)
+        | ModelAccess::Ids(_)
+        | ModelAccess::Index(..) => "Index Scan",
+    });
+    node.index.clone_from(&chosen.index_name);
+    node.relation = Some(scan.relation().name.clone());
+    match &chosen.condition {
+        Some(condition) if chosen.index_name.is_some() => {
+            node.with("Index Cond", condition.clone())
+        }
+        _ => node,
     }
 }
 

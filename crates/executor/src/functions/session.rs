@@ -14,6 +14,38 @@ const POSTGRES_VERSION: &str = "15.0";
 pub(super) fn register(r: &mut FunctionRegistry) {
     identity(r);
     settings(r);
+    transaction_token(r);
+}
+
+/// What `SHOW tessera.transaction_token` shows: by this another session joins the transaction, as
+/// the same user.
+fn transaction_token(r: &mut FunctionRegistry) {
+    let kernel = lenient(|row: &Row<'_>| {
+        let statement = row.statement()?;
+        if !statement.in_block {
+            return Err(Report::error(
+                codes::NO_ACTIVE_SQL_TRANSACTION,
+                "tessera_transaction_token() can only be used in transaction blocks",
+            ));
+        }
+        let session = &statement.session;
+        let user = session.catalog.user(&session.session_user);
+        let user = user.ok_or_else(|| Report::internal("the session's user is not there"))?;
+        Ok(Value::from(format!(
+            "{}-{}",
+            user.oid,
+            statement.txn.token()
+        )))
+    });
+    r.scalar(
+        Scalar::new(
+            "tessera_transaction_token",
+            [],
+            Returns::Exact(Text),
+            kernel,
+        )
+        .volatile(),
+    );
 }
 
 fn stable(

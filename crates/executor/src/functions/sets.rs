@@ -21,6 +21,7 @@ pub(super) fn register(r: &mut FunctionRegistry) {
     arrays(r);
     json(r);
     text(r);
+    channels(r);
 }
 
 type Rows = Result<RowIterator, Report>;
@@ -237,6 +238,22 @@ fn arrays(r: &mut FunctionRegistry) {
                 all.reverse();
             }
             values(all)
+        },
+    );
+}
+
+fn channels(r: &mut FunctionRegistry) {
+    set(
+        r,
+        "pg_listening_channels",
+        Vec::new(),
+        0,
+        one(Text),
+        |_, options| {
+            let statement = statement_of(options)?;
+            let listening = statement.session.state.listening.lock();
+            let names = listening.iter().map(|name| Value::text(name.to_string()));
+            values(names.collect())
         },
     );
 }

@@ -44,6 +44,13 @@ pub(crate) fn function(from: &SqlType, to: &SqlType, kind: CastKind) -> Arc<Scal
     }))
 }
 
+/// The types that the function casts between, when it is one of these.
+pub(crate) fn types_of(udf: &ScalarUDF) -> Option<(&SqlType, &SqlType)> {
+    let inner: &dyn std::any::Any = udf.inner().as_ref();
+    let cast = inner.downcast_ref::<CastFunction>()?;
+    Some((&cast.from, &cast.to))
+}
+
 /// Casts that are frequent in conditions, a whole array at once.
 fn by_vector(array: &ArrayRef, from: &SqlType, to: &SqlType) -> Result<Option<ArrayRef>> {
     match (from, to) {

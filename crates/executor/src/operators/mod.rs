@@ -11,7 +11,7 @@
 
 mod arithmetic;
 mod array;
-mod cast;
+pub(crate) mod cast;
 mod datetime;
 pub(crate) mod in_set;
 mod numeric;

@@ -95,18 +95,25 @@ impl<'a> BindingEnvironment<'a> {
 }
 
 /// A key space or a collection.
-fn model(def: &Arc<catalog::TableDef>) -> Relation {
+fn model(def: &Arc<catalog::TableDef>, executor: &Executor) -> Relation {
     let columns = def.columns.iter().map(|column| TableColumn {
         name: column.name.clone(),
         sql_type: column.sql_type.clone(),
         number: i16::try_from(column.id).unwrap_or(0),
         hidden: false,
     });
+    let row_key = TableColumn {
+        name: ROW_KEY.to_owned(),
+        sql_type: SqlType::Bytea,
+        number: 0,
+        hidden: true,
+    };
+    let source = ModelTable::new(def.clone(), executor.clone());
     Relation::Table(TableRelation {
         id: def.id,
         schema: def.schema.clone(),
-        columns: columns.collect(),
-        source: provider_as_source(Arc::new(ModelTable::new(def.clone()))),
+        columns: columns.chain([row_key]).collect(),
+        source: provider_as_source(Arc::new(source)),
         primary_key: Some(vec![0]),
     })
 }
@@ -171,7 +178,7 @@ impl BindEnvironment for BindingEnvironment<'_> {
                 if def.model.is_rows() {
                     Ok(Some(self.table(def)))
                 } else {
-                    Ok(Some(model(def)))
+                    Ok(Some(model(def, self.executor)))
                 }
             }
             catalog::Relation::View(def) => self.view(def).map(Some),

@@ -97,7 +97,7 @@ pub(crate) fn plan_write(
     let is_short = match &plan {
         PreparedWrite::Insert(_) => true,
         PreparedWrite::Change(change) => !matches!(change.access(), None | Some(Access::Full)),
-        PreparedWrite::Truncate(_) | PreparedWrite::With(_) => false,
+        PreparedWrite::Model(_) | PreparedWrite::Truncate(_) | PreparedWrite::With(_) => false,
     };
     if !is_short || types.iter().any(Option::is_none) {
         return Ok(None);

@@ -359,7 +359,7 @@ impl BaseName for SqlType {
 fn index_definition(call: &Call<'_>, arguments: &[Value]) -> Result<Value, Report> {
     let id = RelationId(oid_of(&arguments[0]));
     let Some((table, index)) = call.statement.session.catalog.index(id) else {
-        return Ok(Value::Null);
+        return Ok(document_index_definition(call, arguments, id));
     };
     let column = arguments.get(1).and_then(Value::as_i64).unwrap_or(0);
     let Ok(at) = usize::try_from(column) else {
@@ -372,6 +372,20 @@ fn index_definition(call: &Call<'_>, arguments: &[Value]) -> Result<Value, Repor
             None => text(""),
         },
     })
+}
+
+/// The same for an index of a collection.
+fn document_index_definition(call: &Call<'_>, arguments: &[Value], id: RelationId) -> Value {
+    use super::document_indexes as indexes;
+    let Some((table, index)) = indexes::find(&call.statement.session.catalog, id) else {
+        return Value::Null;
+    };
+    let column = arguments.get(1).and_then(Value::as_i64).unwrap_or(0);
+    match usize::try_from(column).map(|column| column.checked_sub(1)) {
+        Ok(None) => text(indexes::definition(table, &index)),
+        Ok(Some(at)) => text(indexes::keys(&index).get(at).cloned().unwrap_or_default()),
+        Err(_) => Value::Null,
+    }
 }
 
 fn serial_sequence(call: &Call<'_>, arguments: &[Value]) -> Result<Value, Report> {

@@ -20,11 +20,13 @@
 
 pub(crate) mod advisory;
 mod constraints;
+mod document_indexes;
 mod functions;
 mod information_schema;
 mod layout;
 mod lock_views;
 pub(crate) mod names;
+pub(crate) mod notify;
 mod own;
 mod procedures;
 mod relations;
@@ -87,5 +89,6 @@ pub(crate) fn register_functions(registry: &mut FunctionRegistry) {
     functions::register(registry);
     sequences::register(registry);
     advisory::register(registry);
+    notify::register(registry);
     lock_views::register(registry);
 }

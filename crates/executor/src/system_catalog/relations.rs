@@ -3,6 +3,7 @@
 use tessera_catalog::{ColumnDef, IndexDef, Relation, TableDef};
 use tessera_types::{RelationId, Report, SqlType, Value};
 
+use super::document_indexes;
 use super::layout::{self, PG_CATALOG_OID};
 use super::names;
 use super::rows::{MakeRows, Rows, array, flag, int2, int4, oid, opt_text, text};
@@ -176,6 +177,25 @@ fn pg_class(executor: &Executor, context: &StatementContext) -> Made {
             has_rules: kind == "v",
         }
         .add(&mut rows);
+        let Relation::Table(table) = relation else {
+            continue;
+        };
+        for index in document_indexes::of(table) {
+            Class {
+                id: index.id,
+                name: &index.name,
+                namespace: names::schema_oid(catalog, &table.schema),
+                owner: table.owner,
+                kind: "i",
+                access_method: BTREE,
+                tuples: -1.0,
+                columns: document_indexes::keys(&index).len(),
+                checks: 0,
+                has_index: false,
+                has_rules: false,
+            }
+            .add(&mut rows);
+        }
     }
     Ok(rows.finish())
 }
@@ -325,8 +345,50 @@ fn pg_index(_: &Executor, context: &StatementContext) -> Made {
         for index in &table.indexes {
             add_index(&mut rows, table, index);
         }
+        for index in document_indexes::of(table) {
+            add_document_index(&mut rows, table, &index);
+        }
     }
     Ok(rows.finish())
+}
+
+/// Its keys are expressions, so no column of the table is among them.
+fn add_document_index(rows: &mut Rows, table: &TableDef, index: &tessera_documents::IndexDef) {
+    let keys = document_indexes::keys(index);
+    let each = |value: Value| std::iter::repeat_n(value, keys.len());
+    let options = keys
+        .iter()
+        .map(|key| Value::SmallInt(if key.ends_with(" DESC") { 3 } else { 0 }));
+    rows.add([
+        ("indexrelid", oid(index.id.0)),
+        ("indrelid", oid(table.id.0)),
+        ("indnatts", int2(keys.len())),
+        ("indnkeyatts", int2(keys.len())),
+        ("indisunique", flag(document_indexes::is_unique(index))),
+        (
+            "indnullsnotdistinct",
+            flag(document_indexes::nulls_not_distinct(index)),
+        ),
+        ("indisprimary", flag(false)),
+        ("indisexclusion", flag(false)),
+        ("indimmediate", flag(true)),
+        ("indisclustered", flag(false)),
+        ("indisvalid", flag(true)),
+        ("indcheckxmin", flag(false)),
+        ("indisready", flag(true)),
+        ("indislive", flag(true)),
+        ("indisreplident", flag(false)),
+        ("indkey", array(SqlType::SmallInt, each(Value::SmallInt(0)))),
+        ("indcollation", array(SqlType::Oid, each(oid(0)))),
+        (
+            "indclass",
+            array(
+                SqlType::Oid,
+                each(oid(super::types::operator_class(&SqlType::Jsonb))),
+            ),
+        ),
+        ("indoption", array(SqlType::SmallInt, options)),
+    ]);
 }
 
 fn add_index(rows: &mut Rows, table: &TableDef, index: &IndexDef) {

@@ -92,6 +92,15 @@ fn pg_indexes(_: &Executor, context: &StatementContext) -> Made {
                 ("indexdef", text(super::text::index(table, index))),
             ]);
         }
+        for index in super::document_indexes::of(table) {
+            let definition = super::document_indexes::definition(table, &index);
+            rows.add([
+                ("schemaname", text(table.schema.as_str())),
+                ("tablename", text(table.name.as_str())),
+                ("indexname", text(index.name.as_str())),
+                ("indexdef", text(definition)),
+            ]);
+        }
     }
     Ok(rows.finish())
 }

@@ -244,6 +244,7 @@ impl Db {
             view: None,
             newest: None,
             written: Default::default(),
+            in_block: false,
         };
         let outcome = self.executor.execute(&prepared, &context).await?;
         Ok((txn, outcome))
@@ -301,6 +302,7 @@ impl Db {
             view: None,
             newest: None,
             written: Default::default(),
+            in_block: false,
         }
     }
 

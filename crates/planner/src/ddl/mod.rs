@@ -21,5 +21,5 @@ mod table;
 pub use object::{plan_ddl, relation_name};
 pub use statement::{
     AlterAction, CommentOn, CreateIndex, CreateSequence, CreateTable, CreateTableAs,
-    CreateTableLike, CreateView, DdlStatement, DropKind, RelationName,
+    CreateTableLike, CreateView, DdlStatement, DropKind, IndexKey, RelationName,
 };

@@ -4,14 +4,15 @@ use sqlparser::ast::{
     self, CommentObject, Expr, ObjectName, ObjectType, SchemaName, SequenceOptions, Statement,
     UnaryOperator, Value as AstValue,
 };
-use tessera_catalog::{IndexColumnSpec, SequenceChange};
+use tessera_catalog::SequenceChange;
 use tessera_types::{Report, SqlType, codes};
 
 use crate::short_path::bind::folded;
 
 use super::data_type::sql_type_of;
 use super::statement::{
-    CommentOn, CreateIndex, CreateSequence, CreateView, DdlStatement, DropKind, RelationName,
+    CommentOn, CreateIndex, CreateSequence, CreateView, DdlStatement, DropKind, IndexKey,
+    RelationName,
 };
 use super::table::{plan_alter_table, plan_create_table};
 
@@ -152,9 +153,6 @@ pub fn relation_name(name: &ObjectName) -> Result<RelationName, Report> {
 }
 
 fn plan_create_index(create: &ast::CreateIndex) -> Result<DdlStatement, Report> {
-    if create.predicate.is_some() {
-        return Err(Report::unsupported("partial indexes are not supported"));
-    }
     if !create.include.is_empty() {
         return Err(Report::unsupported("INCLUDE columns are not supported"));
     }
@@ -168,22 +166,14 @@ fn plan_create_index(create: &ast::CreateIndex) -> Result<DdlStatement, Report> 
             )));
         }
     }
-    let columns = create
-        .columns
-        .iter()
-        .map(|column| {
-            let Expr::Identifier(ident) = &column.column.expr else {
-                return Err(Report::unsupported(
-                    "indexes on expressions are not supported",
-                ));
-            };
-            Ok(IndexColumnSpec {
-                column: folded(ident),
-                descending: column.column.options.asc == Some(false),
-                nulls_first: column.column.options.nulls_first,
-            })
-        })
-        .collect::<Result<_, _>>()?;
+    if !create.with.is_empty() {
+        return Err(Report::unsupported("options of indexes are not supported"));
+    }
+    let keys = create.columns.iter().map(|column| IndexKey {
+        expr: column.column.expr.clone(),
+        descending: column.column.options.asc == Some(false),
+        nulls_first: column.column.options.nulls_first,
+    });
     Ok(DdlStatement::CreateIndex(CreateIndex {
         name: create
             .name
@@ -193,7 +183,8 @@ fn plan_create_index(create: &ast::CreateIndex) -> Result<DdlStatement, Report> 
             .map(|name| name.name),
         table: relation_name(&create.table_name)?,
         if_not_exists: create.if_not_exists,
-        columns,
+        keys: keys.collect(),
+        predicate: create.predicate.clone().map(Box::new),
         unique: create.unique,
         nulls_not_distinct: create.nulls_distinct == Some(false),
     }))

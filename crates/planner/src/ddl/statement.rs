@@ -2,7 +2,7 @@
 
 use sqlparser::ast::{Expr, Query};
 use tessera_catalog::{AlterTable, ColumnSpec, ConstraintSpec, IndexColumnSpec, SequenceChange};
-use tessera_types::SqlType;
+use tessera_types::{Report, SqlType};
 
 /// A relation as it was written: folded, perhaps with its schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,12 +186,48 @@ pub struct CreateIndex {
     pub table: RelationName,
     /// Only a notice when the name exists.
     pub if_not_exists: bool,
-    /// Key columns.
-    pub columns: Vec<IndexColumnSpec>,
+    /// What it is on, in order: columns of a table, paths of a collection's documents.
+    pub keys: Vec<IndexKey>,
+    /// WHERE.
+    pub predicate: Option<Box<Expr>>,
     /// UNIQUE.
     pub unique: bool,
     /// NULLs count as equal.
     pub nulls_not_distinct: bool,
+}
+
+/// One key of an index.
+#[derive(Debug, Clone)]
+pub struct IndexKey {
+    /// A column or an expression.
+    pub expr: Expr,
+    /// DESC.
+    pub descending: bool,
+    /// NULLS FIRST or LAST, when it was written.
+    pub nulls_first: Option<bool>,
+}
+
+impl CreateIndex {
+    /// The keys as columns of a table.
+    ///
+    /// # Errors
+    /// 0A000 for expressions and for conditions.
+    pub fn columns(&self) -> Result<Vec<IndexColumnSpec>, Report> {
+        if self.predicate.is_some() {
+            return Err(Report::unsupported("partial indexes are not supported"));
+        }
+        let columns = self.keys.iter().map(|key| match &key.expr {
+            Expr::Identifier(ident) => Ok(IndexColumnSpec {
+                column: crate::short_path::bind::folded(ident),
+                descending: key.descending,
+                nulls_first: key.nulls_first,
+            }),
+            _ => Err(Report::unsupported(
+                "indexes on expressions are not supported",
+            )),
+        });
+        columns.collect()
+    }
 }
 
 /// CREATE VIEW.

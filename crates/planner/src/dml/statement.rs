@@ -156,7 +156,7 @@ pub fn plan_insert<'a>(
     let TableObject::TableName(name) = &insert.table else {
         return Err(Report::error(codes::SYNTAX_ERROR, "INSERT needs a table"));
     };
-    let table = names.target(name, "insert into")?;
+    let table = names.written(name, "insert into")?;
     let mut targets = Vec::with_capacity(insert.columns.len());
     for column in &insert.columns {
         let at = assigned(&table, column)?;
@@ -513,7 +513,7 @@ fn target_of(
             format!("cannot {verb} this"),
         ));
     };
-    Ok((names.target(name, verb)?, alias))
+    Ok((names.written(name, verb)?, alias))
 }
 
 /// Position of a column by name, or 42703: for COPY's column lists.

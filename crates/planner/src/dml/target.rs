@@ -50,8 +50,24 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// The table that a statement wants to write; `verb` is for messages.
+    /// Whether a name is that of a key space or a collection.
+    pub fn is_model(&self, name: &ObjectName) -> bool {
+        let found = relation_name(name).ok().and_then(|name| {
+            self.catalog
+                .resolve(self.search_path, name.schema.as_deref(), &name.name)
+        });
+        matches!(found, Some(Relation::Table(table)) if !table.model.is_rows())
+    }
+
+    /// The table of rows that a statement wants to write; `verb` is for messages.
     pub fn target(&self, name: &ObjectName, verb: &str) -> Result<Arc<TableDef>, Report> {
+        let table = self.written(name, verb)?;
+        tessera_catalog::refusal::check_is_rows(&table)?;
+        Ok(table)
+    }
+
+    /// The relation of any model that a statement wants to write.
+    pub fn written(&self, name: &ObjectName, verb: &str) -> Result<Arc<TableDef>, Report> {
         let name = relation_name(name)?;
         if name.schema.as_deref().is_some_and(is_system) {
             return Err(Report::error(
@@ -60,10 +76,7 @@ impl<'a> Names<'a> {
             ));
         }
         match self.relation(&name)? {
-            Relation::Table(table) => {
-                tessera_catalog::refusal::check_is_rows(&table)?;
-                Ok(table)
-            }
+            Relation::Table(table) => Ok(table),
             Relation::View(view) => Err(Report::error(
                 codes::OBJECT_NOT_IN_PREREQUISITE_STATE,
                 format!("cannot {verb} view \"{}\"", view.name),
