@@ -10,7 +10,7 @@ use tessera_catalog::{Catalog, UserSpec};
 use tessera_environment::Environment;
 use tessera_executor::{Executor, ExecutorOptions};
 use tessera_locks::LockManager;
-use tessera_storage::{BaseKind, EmbeddedOptions, Mode, Store, StoreStatistics};
+use tessera_storage::{BaseKind, EmbeddedOptions, Mode, Store, StoreStatistics, Watching};
 use tessera_transactions::{
     ActiveTransaction, TransactionOptions, Transactions, TransactionsOptions,
 };
@@ -18,6 +18,7 @@ use tessera_types::{Report, codes};
 
 use crate::activity::{SessionInfo, Sessions};
 use crate::background::Background;
+use crate::listening::Notifier;
 use crate::models::Models;
 use crate::options::{ADMIN, DATABASE, EngineOptions, SessionOptions, StoreKind};
 use crate::scram::{ITERATIONS, SALT_BYTES, Verifier};
@@ -47,6 +48,9 @@ pub(crate) struct Shared {
     pub(crate) executor: Executor,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) models: Arc<Models>,
+    pub(crate) notifier: Arc<Notifier>,
+    /// Hands the messages of commits to the notifier.
+    _notifying: Watching,
     background: Background,
     query_runtime: Mutex<Option<tokio::runtime::Runtime>>,
     /// Makes the answers for unknown users; new with every opening.
@@ -104,8 +108,10 @@ impl Engine {
             options.sessions_reserved,
         ));
         let models = Models::new(&catalog, &options.setting_defaults)?;
-        executor.set_key_spaces(models.clone());
+        executor.set_models(models.clone());
         let background = Background::start(catalog.clone(), store.clone(), models.clone())?;
+        let notifier = Arc::new(Notifier::default());
+        let notifying = store.watch(notifier.clone());
         let engine = Engine {
             shared: Arc::new(Shared {
                 environment,
@@ -115,6 +121,8 @@ impl Engine {
                 executor,
                 sessions,
                 models,
+                _notifying: notifying,
+                notifier,
                 background,
                 query_runtime: Mutex::new(Some(query_runtime)),
                 mock_secret,
@@ -408,6 +416,8 @@ async fn open_store(options: &EngineOptions) -> Result<Arc<dyn Store>, Report> {
     let embedded = EmbeddedOptions {
         base,
         recent_bytes_max: options.recent_bytes_max as u64,
+        changes_bytes_max: options.changes_retention_bytes,
+        changes_age_max: options.changes_retention_time,
         // Rows are found faster than blocks, and blocks serve ranges.
         row_cache_bytes: cache_bytes / 2,
         base_cache_bytes: cache_bytes / 2,

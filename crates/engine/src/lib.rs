@@ -20,6 +20,7 @@
 //! - `engine`: [`Engine`]: opening, closing, health; `background`: its tasks.
 //! - `activity`: the open sessions, cancelling, connection limits.
 //! - `session`: [`Session`]: statements, transactions, prepared statements, cursors.
+//! - [`changes`]: the change stream over all models. `listening`: LISTEN and NOTIFY.
 //! - [`models`]: [`Client`](models::Client): keys and documents in the same transactions.
 //! - `settings`: the registry behind SET and SHOW.
 //! - `scram`, `users`, `role_statement`: password verifiers, who may log in; `throttle`: failed
@@ -39,9 +40,11 @@
 
 mod activity;
 mod background;
+pub mod changes;
 mod engine;
 mod fingerprint;
 mod lexer;
+mod listening;
 mod measure;
 pub mod models;
 mod options;
@@ -68,6 +71,7 @@ pub use tessera_executor::{CommandTag, OidNames, RowBatch};
 /// The key-value model, for doors that speak it.
 pub use tessera_keyvalue as keyvalue;
 pub use tessera_planner::ColumnInfo;
+pub use tessera_storage::Notice;
 pub use tessera_transactions::{Isolation, Transaction, TxnView};
 pub use tessera_types::{Report, Value};
 pub use throttle::Throttle;

@@ -75,7 +75,7 @@ fn kind_of(statement: &Statement) -> StatementKind {
             _ => StatementKind::Other,
         },
         Statement::Copy(_) => StatementKind::Copy,
-        Statement::Ddl(_) | Statement::CreateTableAs(_) => StatementKind::Ddl,
+        Statement::Ddl(_) | Statement::Model(_) | Statement::CreateTableAs(_) => StatementKind::Ddl,
         Statement::Transaction(_) => StatementKind::Transaction,
         Statement::Setting(_) => StatementKind::Setting,
         _ => StatementKind::Other,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tessera_environment::Environment;
 
@@ -44,6 +45,10 @@ pub struct EngineOptions {
     pub cache_bytes: usize,
     /// Bytes one transaction keeps in memory before it spills to a run file.
     pub write_buffer_bytes_max: usize,
+    /// Bytes of log kept for those who follow the changes, beyond what a restart needs.
+    pub changes_retention_bytes: u64,
+    /// Age at which that log goes though there is room for it; `None` for none.
+    pub changes_retention_time: Option<Duration>,
     /// Threads for queries; 0 for one per core.
     pub query_threads: usize,
     /// Sessions at one time.
@@ -65,6 +70,8 @@ impl Default for EngineOptions {
             recent_bytes_max: 256 << 20,
             cache_bytes: 0,
             write_buffer_bytes_max: 64 << 20,
+            changes_retention_bytes: 128 << 20,
+            changes_retention_time: None,
             query_threads: 0,
             sessions_max: 100,
             sessions_reserved: 3,

@@ -103,6 +103,10 @@ impl Client {
         &self.engine
     }
 
+    pub(crate) fn user_def(&self) -> &Arc<UserDef> {
+        &self.user
+    }
+
     /// Name of the user.
     pub fn user(&self) -> &str {
         &self.user.name
@@ -297,8 +301,9 @@ impl Client {
         measure::transaction_ended(outcome, txn.isolation(), took);
     }
 
-    /// Names instead of numbers in what a conflict's loser is told.
-    fn explain(&self, txn: Option<&Transaction>, report: Report) -> Report {
+    /// Names instead of numbers in what a conflict's loser is told; other reports as they are. For
+    /// doors that run work in transactions of their own.
+    pub fn explain(&self, txn: Option<&Transaction>, report: Report) -> Report {
         let shared = &self.engine.shared;
         if report.cause.is_none() {
             return report;

@@ -1,7 +1,4 @@
 //! Collections and their indexes: made, changed, dropped in transactions; ready to use, cached.
-//!
-//! The catalog keeps what the document crate calls a definition, without the id and the name,
-//! which are the relation's own. The storage of each index is one of the relation's parts.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,6 +7,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use tessera_catalog::{CatalogState, Model, TableDef};
 use tessera_documents::{Collection, CollectionDef, DocumentError, IndexDef};
+use tessera_executor::{collection_definition, collection_options};
 use tessera_transactions::Transaction;
 use tessera_types::{RelationId, Report, codes};
 
@@ -53,28 +51,6 @@ pub struct IndexSpec {
     pub options: Map<String, Value>,
 }
 
-/// The definition that the catalog keeps.
-fn definition(table: &TableDef) -> Result<CollectionDef, DocumentError> {
-    let mut options = match &table.options {
-        Value::Object(options) => options.clone(),
-        _ => Map::new(),
-    };
-    options.insert("id".to_owned(), json!(table.id.0));
-    options.insert("name".to_owned(), json!(table.name));
-    CollectionDef::from_value(&Value::Object(options))
-}
-
-/// What the catalog keeps of a definition.
-fn options_of(def: &CollectionDef) -> (Value, Vec<RelationId>) {
-    let mut options = def.to_value();
-    if let Value::Object(options) = &mut options {
-        options.shift_remove("id");
-        options.shift_remove("name");
-    }
-    let parts = def.indexes.iter().map(|index| index.id).collect();
-    (options, parts)
-}
-
 /// Options as users see them: storage is nobody's business.
 fn shown(options: &Value) -> Value {
     let mut options = options.clone();
@@ -98,7 +74,7 @@ impl Models {
             return Ok(Arc::clone(&ready.collection));
         }
         // Outside of the lock: a schema takes a while to compile.
-        let collection = Collection::new(definition(table)?)?;
+        let collection = Collection::new(collection_definition(table)?)?;
         let state = self.catalog.state();
         let is_committed = state
             .table(table.id)
@@ -187,7 +163,7 @@ impl Client {
             options.insert("name".to_owned(), json!(name));
             let def = CollectionDef::from_value(&Value::Object(options))?;
             Collection::new(def.clone())?;
-            let (options, parts) = options_of(&def);
+            let (options, parts) = collection_options(&def);
             let owner = self.user.oid;
             let table = catalog
                 .create_collection(&txn, schema, name, options, parts, owner)
@@ -266,7 +242,7 @@ impl Client {
             def.indexes
                 .push(IndexDef::from_value(&Value::Object(index))?);
             let collection = Collection::new(def.clone())?;
-            let (options, parts) = options_of(&def);
+            let (options, parts) = collection_options(&def);
             let table = catalog
                 .set_collection_options(&txn, table.id, options, parts)
                 .await?;
@@ -293,7 +269,7 @@ impl Client {
             if def.indexes.len() == before {
                 return Ok(false);
             }
-            let (options, parts) = options_of(&def);
+            let (options, parts) = collection_options(&def);
             catalog
                 .set_collection_options(&txn, table.id, options, parts)
                 .await?;
@@ -313,7 +289,7 @@ impl Client {
         let table = collection_of(find(&catalog.state_for(txn), schema, name), text)?;
         check_may(&self.user, &table)?;
         let table = catalog.lock_model(txn, table.id, Model::Collection).await?;
-        let def = definition(&table)?;
+        let def = collection_definition(&table)?;
         Ok((table, def))
     }
 }

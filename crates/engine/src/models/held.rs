@@ -158,7 +158,7 @@ impl Client {
             .with_hint("Commit or roll back transactions that are not needed any more."));
         }
         let txn = self.transaction(options);
-        let token = format!("{}-{}", self.user.oid, txn.token());
+        let token = self.token(&txn);
         let entry = Entry {
             txn,
             owner: self.user.oid,
@@ -167,6 +167,12 @@ impl Client {
         };
         all.insert(token.clone(), Arc::new(entry));
         Ok(token)
+    }
+
+    /// The token of a transaction that the user's door keeps, for members on any door.
+    pub fn token(&self, txn: &Transaction) -> String {
+        // The user is part of it, so that only the same user, or an administrator, gets in.
+        format!("{}-{}", self.user.oid, txn.token())
     }
 
     /// Takes part in the transaction of a token, whichever door began it, as the same user or as

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tessera_catalog::{DropBehavior, KEY_SPACES_SCHEMA, Model, TableDef};
+use tessera_documents::Collection;
 use tessera_keyvalue::{Footprint, Reader, Space, SpaceOptions, Writer};
 use tessera_transactions::{Transaction, TxnView};
 use tessera_types::{RelationId, Report, codes};
@@ -14,6 +15,7 @@ use tokio::sync::OnceCell;
 use super::Models;
 use super::client::{Call, Client};
 use super::names::{check_may, check_name, find};
+use crate::engine::Engine;
 
 /// Databases that Redis clients select by number: `db0` to `db15`.
 pub const REDIS_DATABASES: u32 = 16;
@@ -21,6 +23,19 @@ pub const REDIS_DATABASES: u32 = 16;
 /// Name of the key space behind a Redis database.
 pub fn database_name(number: u32) -> String {
     format!("db{number}")
+}
+
+impl Engine {
+    /// The number of the Redis database that is stored under a relation.
+    pub fn database_number(&self, relation: RelationId) -> Option<u32> {
+        let state = self.shared.catalog.state();
+        let table = state.table(relation)?;
+        if table.model != Model::KeySpace || table.schema != KEY_SPACES_SCHEMA {
+            return None;
+        }
+        let number = table.name.strip_prefix("db")?.parse().ok()?;
+        (number < REDIS_DATABASES && database_name(number) == table.name).then_some(number)
+    }
 }
 
 /// A key space that somebody opens, and others wait for.
@@ -71,9 +86,22 @@ impl Models {
     }
 }
 
-impl tessera_executor::KeySpaces for Models {
-    fn open<'a>(&'a self, table: &'a TableDef) -> BoxFuture<'a, Result<Arc<Space>, Report>> {
+impl tessera_executor::OpenModels for Models {
+    fn space<'a>(&'a self, table: &'a TableDef) -> BoxFuture<'a, Result<Arc<Space>, Report>> {
         Box::pin(self.open_space(table))
+    }
+
+    fn collection(&self, table: &Arc<TableDef>) -> Result<Arc<Collection>, Report> {
+        self.ready(table)
+    }
+}
+
+impl Engine {
+    /// Whether an open key space is there still. Who holds a lock in it, and was told so after
+    /// that, may count on it until the lock is given back.
+    pub fn has_key_space(&self, space: &Space) -> bool {
+        let state = self.shared.catalog.state();
+        state.table(space.relation()).is_some()
     }
 }
 

@@ -6,6 +6,7 @@
 //! - `names`: names of key spaces and collections, and who may use them.
 //! - `key_spaces`: key spaces: made when first written to, opened once per process.
 //! - `collections`: collections and their indexes; definitions ready to use.
+//! - `pins`: snapshots that wait between the pages of a client.
 //! - `password`: plain passwords, without a hundred milliseconds for each request.
 //! - `reclaim`: what has expired is removed in the background; idle transactions end.
 //!
@@ -25,6 +26,7 @@ mod held;
 mod key_spaces;
 mod names;
 mod password;
+mod pins;
 mod reclaim;
 
 use std::sync::Arc;
@@ -39,6 +41,7 @@ pub use client::{Call, Client};
 pub use collections::{CollectionInfo, IndexSpec};
 pub use held::{BeginOptions, Joined};
 pub use key_spaces::{KeySpaceInfo, REDIS_DATABASES, database_name};
+pub use pins::{PIN_AGE_MAX, PIN_IDLE_MAX, PINS_MAX, PINS_PER_USER_MAX, Pinned};
 
 use crate::engine::Engine;
 use crate::settings::{Effective, SessionSettings};
@@ -46,6 +49,7 @@ use collections::Collections;
 use held::Held;
 use key_spaces::KeySpaces;
 use password::Passwords;
+use pins::Pins;
 pub(crate) use reclaim::{RECLAIM_INTERVAL, expire_idle, reclaim};
 
 /// What all clients of an engine share.
@@ -55,6 +59,7 @@ pub(crate) struct Models {
     spaces: KeySpaces,
     collections: Collections,
     held: Held,
+    pins: Pins,
     passwords: Passwords,
     proposals: Proposals,
     /// The server's defaults: time-outs, durability, isolation.
@@ -75,14 +80,17 @@ impl Models {
             spaces: KeySpaces::default(),
             collections: Collections::default(),
             held: Held::default(),
+            pins: Pins::default(),
             proposals: Proposals::new(),
             defaults: settings.effective(),
         }))
     }
 
-    /// Ends the transactions that wait for their clients, and lets none begin.
+    /// Ends the transactions and snapshots that wait for their clients, and lets no transaction
+    /// begin.
     pub(crate) fn shut_down(&self) {
         self.held.close();
+        self.pins.close();
     }
 
     /// Time that a transaction may wait for its client.

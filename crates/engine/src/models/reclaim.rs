@@ -61,8 +61,9 @@ impl Models {
     }
 }
 
-/// Rolls back transactions whose clients stayed away for too long.
+/// Rolls back transactions, and gives up snapshots, whose clients stayed away for too long.
 pub(crate) fn expire_idle(models: &Models) {
+    models.pins.expire(Instant::now());
     if let Some(limit) = models.idle_limit() {
         let expired = models.held.expire(limit, Instant::now());
         if expired > 0 {

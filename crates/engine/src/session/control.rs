@@ -75,13 +75,9 @@ impl Session {
                 Ok(Outcome::command("CLOSE CURSOR"))
             }
             Statement::Discard(discard) => self.discard(*discard),
-            // Pools send this on every connection they give back.
-            Statement::Unlisten(_) => Ok(Outcome::command("UNLISTEN")),
-            Statement::Listen(_) | Statement::Notify { .. } => Err(Report::unsupported(format!(
-                "{} is not supported",
-                parsed.statement.verb()
-            ))
-            .with_hint("Poll a table, or use a message queue.")),
+            Statement::Listen(channel) => self.listen(channel),
+            Statement::Unlisten(channel) => self.unlisten(channel.as_deref()),
+            Statement::Notify { channel, payload } => self.notify(channel, payload.as_deref()),
             Statement::Lock(lock) => self.lock_tables(lock).await,
             Statement::Maintenance(Maintenance::Checkpoint) => {
                 self.require_admin("perform CHECKPOINT")?;
@@ -282,6 +278,7 @@ impl Session {
                 self.forget_plans();
                 *self.state.sequences.lock() = Default::default();
                 self.release_advisory_locks();
+                self.unlisten_now();
                 Ok(Outcome::command("DISCARD ALL"))
             }
             Discard::Plans => {

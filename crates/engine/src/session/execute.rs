@@ -88,15 +88,16 @@ impl std::fmt::Debug for Outcome {
 /// 25006 in PostgreSQL's words; the transaction itself refuses what gets past this.
 fn check_reads_only(statement: &Statement) -> Result<(), Report> {
     match statement {
-        Statement::Write(_) | Statement::Ddl(_) | Statement::CreateTableAs(_) => {
-            Err(Report::error(
-                codes::READ_ONLY_SQL_TRANSACTION,
-                format!(
-                    "cannot execute {} in a read-only transaction",
-                    statement.verb()
-                ),
-            ))
-        }
+        Statement::Write(_)
+        | Statement::Ddl(_)
+        | Statement::Model(_)
+        | Statement::CreateTableAs(_) => Err(Report::error(
+            codes::READ_ONLY_SQL_TRANSACTION,
+            format!(
+                "cannot execute {} in a read-only transaction",
+                statement.verb()
+            ),
+        )),
         _ => Ok(()),
     }
 }
@@ -292,6 +293,7 @@ impl Session {
             view: None,
             newest: None,
             written: Written::default(),
+            in_block: self.in_block(),
         };
         let executor = self.engine.shared.executor.clone();
         let clock = &self.engine.shared.environment.clock;

@@ -6,6 +6,7 @@
 //! - `transaction`: implicit and explicit transactions, savepoints, joining, what an error does.
 //! - `portal`: [`Portal`]s of the protocol and SQL's cursors, in one name space.
 //! - `control`: statements about the session: SET, SHOW, PREPARE, EXECUTE, FETCH, DISCARD.
+//! - `listen`: LISTEN and NOTIFY.
 //! - `role`: statements about users.
 //! - `embedded`: whole results, for programs without a protocol.
 //!
@@ -17,6 +18,7 @@
 mod control;
 mod embedded;
 mod execute;
+mod listen;
 mod portal;
 mod role;
 mod statement;
@@ -40,6 +42,7 @@ pub use transaction::TransactionStatus;
 
 use crate::activity::{CancelHandle, Entry, NewSession, SqlSessions};
 use crate::engine::Engine;
+use crate::listening::Mailbox;
 use crate::options::{DATABASE, SessionOptions};
 use crate::settings::{Effective, SessionSettings};
 use statement::SimpleCache;
@@ -57,6 +60,8 @@ pub struct Session {
     /// What planning and functions know of the session; made anew when it changed.
     context: Arc<SessionContext>,
     state: Arc<SessionState>,
+    /// Messages of channels, once it has listened to one.
+    mailbox: Option<Arc<Mailbox>>,
     notices: Arc<Notices>,
     transaction: TransactionState,
     statements: HashMap<String, Arc<PreparedStatement>>,
@@ -139,6 +144,7 @@ impl Session {
             simple: SimpleCache::default(),
             portals: HashMap::new(),
             unnamed_portal: None,
+            mailbox: None,
             notices: Arc::default(),
             active: false,
             ends_batch: false,
@@ -319,6 +325,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.transaction.abandon();
         self.release_advisory_locks();
+        self.close_mailbox();
         self.engine.shared.sessions.remove(self.entry.process_id);
     }
 }

@@ -306,6 +306,7 @@ impl Session {
             | Statement::Write(_)
             | Statement::Copy(_)
             | Statement::Ddl(_)
+            | Statement::Model(_)
             | Statement::CreateTableAs(_)
             | Statement::Explain(_) => return self.plan(parsed, types),
             Statement::Maintenance(maintenance) if !super::control::is_own(maintenance) => {

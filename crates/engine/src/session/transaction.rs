@@ -258,7 +258,7 @@ impl Session {
                 self.require_block("SAVEPOINT")?;
                 let now = self.now();
                 let txn = self.ensure_transaction(now)?;
-                txn.savepoint(name)?;
+                txn.savepoint_in_turn(name).await?;
                 self.settings.savepoint(name);
                 self.transaction.savepoints.push(name.clone());
                 "SAVEPOINT"
@@ -267,7 +267,7 @@ impl Session {
                 self.require_block("ROLLBACK TO SAVEPOINT")?;
                 let at = self.find_savepoint(name)?;
                 if let Some(txn) = &self.transaction.txn {
-                    txn.rollback_to(name)?;
+                    txn.rollback_to_in_turn(name).await?;
                 }
                 self.settings.rollback_to(name);
                 self.transaction.savepoints.truncate(at + 1);

@@ -15,7 +15,7 @@ const TRANSFERS: i64 = 16;
 const CUTS_DENSE: u64 = 24;
 const CUT_STEP: usize = 9;
 
-fn options(environment: &Environment) -> EngineOptions {
+pub(crate) fn options(environment: &Environment) -> EngineOptions {
     EngineOptions {
         data_dir: PathBuf::from("/data"),
         environment: environment.clone(),
@@ -115,7 +115,7 @@ async fn transfers(
     Ok(())
 }
 
-async fn number(session: &mut Session, sql: &str) -> i64 {
+pub(crate) async fn number(session: &mut Session, sql: &str) -> i64 {
     let rows = session
         .query(sql, &[])
         .await
@@ -191,7 +191,7 @@ async fn check_tables(session: &mut Session, expected: &Expected, context: &str)
         .unwrap_or_else(|error| panic!("{context}: {error:?}"));
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -3,9 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something fails")]
 
 mod cancel;
+mod changes;
 mod clients;
 mod contention;
 mod durable;
+mod listening;
 mod models;
 mod retry;
 mod script;
+mod sql_models;
