@@ -1,36 +1,26 @@
 //! Arguments as numbers, options and bounds.
 
+pub(crate) use tessera_keyvalue::parse_float;
 use tessera_keyvalue::{
     Expire, LexBound, LexRange, ScanSpec, ScoreBound, ScoreRange, SetExpiry, ValueType,
+    parse_integer,
 };
 
-use crate::decode::number;
 use crate::fault::{Fault, NOT_A_FLOAT, NOT_AN_INTEGER, NOT_POSITIVE, Result, SYNTAX};
 use crate::request::Request;
 
-/// Bytes of a number's text.
-const NUMBER_BYTES_MAX: usize = 256;
-
 pub(crate) fn integer(text: &[u8]) -> Result<i64> {
-    number(text).ok_or(NOT_AN_INTEGER)
+    parse_integer(text).ok_or(NOT_AN_INTEGER)
 }
 
 /// An integer that is not negative.
 pub(crate) fn positive(text: &[u8]) -> Result<u64> {
-    u64::try_from(number(text).ok_or(NOT_POSITIVE)?).map_err(|_| NOT_POSITIVE)
+    u64::try_from(parse_integer(text).ok_or(NOT_POSITIVE)?).map_err(|_| NOT_POSITIVE)
 }
 
 /// A number, also infinite; not NaN.
 pub(crate) fn float(text: &[u8]) -> Result<f64> {
     parse_float(text).ok_or(NOT_A_FLOAT)
-}
-
-pub(crate) fn parse_float(text: &[u8]) -> Option<f64> {
-    if text.is_empty() || text.len() > NUMBER_BYTES_MAX {
-        return None;
-    }
-    let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
-    (!value.is_nan()).then_some(value)
 }
 
 /// Seconds, with a fraction, that a blocking command waits; none for ever.
@@ -152,7 +142,8 @@ pub(crate) fn set_expiry(options: &mut Cursor<'_>, expiry: &mut SetExpiry) -> Re
             None => return Ok(false),
         }
     };
-    if *expiry != SetExpiry::Clear {
+    let is_again = found == SetExpiry::Keep && *expiry == SetExpiry::Keep;
+    if *expiry != SetExpiry::Clear && !is_again {
         return Err(SYNTAX);
     }
     *expiry = found;
@@ -199,7 +190,7 @@ pub(crate) fn counted_keys(
     at: usize,
     not_positive: &'static str,
 ) -> Result<(usize, usize)> {
-    let count = number(request.arg(at))
+    let count = parse_integer(request.arg(at))
         .filter(|count| *count > 0)
         .ok_or(Fault::Static(not_positive))?;
     let start = at + 1;

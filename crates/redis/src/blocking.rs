@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use tessera_keyvalue::{KeyValueError, KeyWaiter};
+use tessera_telemetry::metrics;
 use tokio::time::Instant;
 
 use crate::commands::{Wait, wait_of};
@@ -60,8 +61,10 @@ impl Connection {
             return self.answer_fault(&Fault::Static("ERR too many clients wait for keys"), row);
         };
         self.session.client.block.enter();
+        let blocked = metrics().redis_blocked_clients.enter();
         let outcome = self.wait_in(&place, row, &request, &wait).await;
         self.session.client.block.leave();
+        drop(blocked);
         outcome?;
         // The next one looks when this one has what it takes.
         self.settle().await

@@ -6,6 +6,7 @@
 
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
+use tessera_keyvalue::parse_integer;
 
 use crate::request::{Request, Spans};
 
@@ -96,7 +97,7 @@ impl Decoder {
         let Some(line) = self.line(input, "too big mbulk count string")? else {
             return Ok(Step::More);
         };
-        let count = number(&input[line.0 + 1..line.1])
+        let count = parse_integer(&input[line.0 + 1..line.1])
             .filter(|count| *count <= ARGUMENTS_MAX[1])
             .ok_or(BadRequest::Protocol("invalid multibulk length"))?;
         if !limits.is_trusted && count > ARGUMENTS_MAX[0] {
@@ -125,7 +126,7 @@ impl Decoder {
                 let Some(line) = self.line(input, "too big bulk count string")? else {
                     return Ok(false);
                 };
-                let length = number(&input[line.0 + 1..line.1])
+                let length = parse_integer(&input[line.0 + 1..line.1])
                     .filter(|length| *length >= 0)
                     .ok_or(BadRequest::Protocol("invalid bulk length"))?;
                 if !limits.is_trusted && length > STRANGER_BULK_BYTES_MAX {
@@ -236,34 +237,6 @@ fn is_http(request: &Request) -> bool {
     request.is(0, "post")
         || request.is(0, "host:")
         || (request.len() == 3 && version.starts_with(b"HTTP/"))
-}
-
-/// An integer in its one spelling (`string2ll`).
-pub(crate) fn number(text: &[u8]) -> Option<i64> {
-    let (is_negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
-    match digits {
-        [b'0'] if !is_negative => return Some(0),
-        [b'1'..=b'9', ..] if digits.len() <= 19 => {}
-        _ => return None,
-    }
-    let mut value: i64 = 0;
-    for digit in digits {
-        if !digit.is_ascii_digit() {
-            return None;
-        }
-        let digit = i64::from(digit - b'0');
-        value = value.checked_mul(10)?;
-        // Towards the sign, so that the smallest number fits.
-        value = if is_negative {
-            value.checked_sub(digit)?
-        } else {
-            value.checked_add(digit)?
-        };
-    }
-    Some(value)
 }
 
 /// Splits a line into words as `sdssplitargs` does; none if quotes are not balanced.

@@ -1,13 +1,13 @@
 //! What the port needs from below: users, transactions, key spaces.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use tessera_environment::Clock;
 use tessera_keyvalue::Space;
 use tessera_transactions::{Isolation, Transaction, Transactions};
-use tessera_types::Report;
+use tessera_types::{RelationId, Report};
 
 /// Databases that have numbers, as Redis has by default.
 pub const DATABASES: u32 = 16;
@@ -71,6 +71,13 @@ pub trait Door: Send + Sync + 'static {
     /// errors of SQLSTATE class 28, which the client sees as WRONGPASS. Other errors are shown.
     fn authenticate<'a>(&'a self, attempt: Attempt<'a>) -> BoxFuture<'a, Result<Login, Report>>;
 
+    /// Whether a login from the address may be tried; false after too many failures, until some time
+    /// has gone by.
+    fn may_log_in(&self, peer: IpAddr) -> bool;
+
+    /// A login from the address succeeded or failed.
+    fn note_login(&self, peer: IpAddr, is_success: bool);
+
     /// The transactions that all spaces are written in.
     fn transactions(&self) -> &Arc<Transactions>;
 
@@ -81,6 +88,14 @@ pub trait Door: Send + Sync + 'static {
     /// The active transaction of a token, if the user may join it.
     fn join(&self, login: &Login, token: &str) -> Result<Transaction, Report>;
 
+    /// The token by which sessions of every protocol join a transaction of the user.
+    fn token(&self, login: &Login, txn: &Transaction) -> Result<String, Report>;
+
+    /// Puts the names of relations and keys into the report of a conflict.
+    fn explain(&self, _login: &Login, _txn: &Transaction, report: Report) -> Report {
+        report
+    }
+
     /// Opens a key space for a user, or says why not.
     fn space<'a>(
         &'a self,
@@ -88,8 +103,16 @@ pub trait Door: Send + Sync + 'static {
         database: Database<'a>,
     ) -> BoxFuture<'a, Result<Arc<Space>, Report>>;
 
+    /// Whether the key space is there still: it may have been dropped since it was opened. While a
+    /// transaction holds a lock in it, the answer does not change. Asked once or twice per command.
+    fn is_there(&self, space: &Space) -> bool;
+
     /// The number of a space that is open already: the database of a notification.
     fn database_of(&self, space: &Space) -> Option<u32>;
+
+    /// The number of the database that is stored under a relation, opened or not: of changes that
+    /// came through other doors. None for named spaces, and for what is no key space.
+    fn database_of_relation(&self, relation: RelationId) -> Option<u32>;
 
     /// The wall clock that decides what has expired.
     fn clock(&self) -> &dyn Clock;

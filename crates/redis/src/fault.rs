@@ -118,6 +118,9 @@ pub(crate) fn report_text(report: &Report) -> String {
 
 fn key_value_text(error: &KeyValueError, row: &Row) -> String {
     let text = match error {
+        KeyValueError::WrongType if row.command == Command::Lcs => {
+            "ERR The specified keys must contain string values"
+        }
         KeyValueError::WrongType => {
             "WRONGTYPE Operation against a key holding the wrong kind of value"
         }
@@ -135,7 +138,10 @@ fn key_value_text(error: &KeyValueError, row: &Row) -> String {
             "ERR resulting score is not a number (NaN)"
         }
         KeyValueError::NotFinite => "ERR increment would produce NaN or Infinity",
-        KeyValueError::OutOfRange { what: "count" } => "ERR value is out of range",
+        KeyValueError::OutOfRange { what: "count" } => {
+            "ERR value is out of range, value must between -9223372036854775807 and \
+             9223372036854775807"
+        }
         KeyValueError::OutOfRange { what: "index" } => "ERR index out of range",
         KeyValueError::OutOfRange { what } => return format!("ERR {what} is out of range"),
         KeyValueError::InvalidArgument { what } => return format!("ERR {what}"),

@@ -12,7 +12,8 @@
 //!   in Redis's words. `locking`: locks ahead of commands.
 //! - `hub`: what connections share: clients, channels, queues of waiting clients, notifications.
 //! - `wire`: the socket; `decode`: commands read, checked strictly; `request`: one of them; `reply`:
-//!   answers written; `throttle`: failed logins by address.
+//!   answers written.
+//! - `totals`: what is counted, for INFO and for the server's metrics.
 //!
 //! # Invariants
 //! 1. Everything that has arrived is handled before the socket is asked again, and answers leave in
@@ -46,7 +47,7 @@ mod request;
 mod server;
 mod session;
 mod table;
-mod throttle;
+mod totals;
 mod wire;
 
 pub use door::{Attempt, DATABASES, Database, Door, Login, ServerFacts};

@@ -1,4 +1,4 @@
-//! Locks of keys ahead of the commands that use them, and whether a key has changed.
+//! Locks of keys ahead of the commands that use them.
 
 use tessera_locks::{Mode, Resource};
 use tessera_storage::Key;
@@ -6,19 +6,6 @@ use tessera_transactions::Transaction;
 use tessera_types::RelationId;
 
 use crate::fault::Result;
-
-/// Marks a record among what a key space stores; see `layout` of the key-value model.
-const RECORDS: u8 = 1;
-
-/// The store's key of a key's record: relation, mark, key. It is what the model locks, and it is
-/// written by every change of the key or of anything below it.
-pub(crate) fn record_key(relation: RelationId, key: &[u8]) -> Key {
-    let mut out = Vec::with_capacity(5 + key.len());
-    out.extend_from_slice(&relation.0.to_be_bytes());
-    out.push(RECORDS);
-    out.extend_from_slice(key);
-    Key::from(out)
-}
 
 /// Locks records until the transaction ends, in one order for everybody, so that those who do this
 /// do not deadlock among each other. Takes no snapshot.

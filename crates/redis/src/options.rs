@@ -32,8 +32,6 @@ pub struct ServerOptions {
     /// Bytes of messages that a subscriber may be behind; then it is cut off
     /// (`client-output-buffer-limit pubsub`).
     pub subscriber_bytes_max: usize,
-    /// Failed logins of one address within a minute, after which more are refused unheard.
-    pub failed_logins_max: u32,
     /// Pause before a failed login is answered.
     pub failed_login_delay: Duration,
 }
@@ -52,7 +50,6 @@ impl ServerOptions {
             bulk_bytes_max: 512 << 20,
             request_bytes_max: 1 << 30,
             subscriber_bytes_max: 32 << 20,
-            failed_logins_max: 10,
             failed_login_delay: Duration::from_millis(200),
         }
     }

@@ -10,7 +10,8 @@ use futures::FutureExt;
 use parking_lot::Mutex;
 use socket2::{SockRef, TcpKeepalive};
 use tessera_tasks::TaskGroup;
-use tessera_telemetry::CorrelationId;
+use tessera_telemetry::labels::{ConnectionState, Protocol};
+use tessera_telemetry::{CorrelationId, metrics};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -19,6 +20,7 @@ use crate::connection::Connection;
 use crate::door::Door;
 use crate::hub::Hub;
 use crate::hub::clients::{Block, Client, Words};
+use crate::hub::feed;
 use crate::options::{ServeError, ServerOptions};
 use crate::session::Session;
 use crate::wire::{Socket, Wire};
@@ -62,8 +64,12 @@ impl Server {
             ending: CancellationToken::new(),
         };
         let hub = Arc::new(Hub::new(door, options, address.port()));
+        let following = feed::follow(hub.clone(), shutdown.stopping.clone());
         let accepting = accept(listener, hub, tasks.clone(), shutdown.clone());
-        if let Err(error) = tasks.spawn("accept", accepting) {
+        let spawned = tasks
+            .spawn("follow commits", following)
+            .and_then(|_| tasks.spawn("accept", accepting));
+        if let Err(error) = spawned {
             // A new group has room.
             tracing::error!(%error, "cannot serve the Redis port");
         }
@@ -185,6 +191,12 @@ async fn serve(hub: &Arc<Hub>, client: Arc<Client>, socket: TcpStream, shutdown:
             }
         }
     };
+    let metrics = metrics();
+    let _open = metrics
+        .connections
+        .with((Protocol::Redis, ConnectionState::Active))
+        .enter();
+    let _timer = metrics.connection_duration.with(Protocol::Redis).start();
     let wire = Wire::new(socket, hub.options.write_timeout);
     let session = Session::new(Arc::clone(hub), client);
     Connection::new(session, wire, shutdown.stopping)

@@ -1,10 +1,11 @@
 //! Bitmaps and bit fields within strings. <https://redis.io/commands/?group=bitmap>
 
-use tessera_keyvalue::{BitOperation, BitRange, BitUnit, FieldOperation, FieldOverflow, FieldType};
+use tessera_keyvalue::{
+    BitOperation, BitRange, BitUnit, FieldOperation, FieldOverflow, FieldType, parse_integer,
+};
 
 use super::{Call, Reading, Writing, not_here};
 use crate::args::{Cursor, integer};
-use crate::decode::number;
 use crate::fault::{Fault, Result, SYNTAX};
 use crate::hub::notifications::{GENERIC, STRING};
 use crate::request::Request;
@@ -35,7 +36,7 @@ pub(super) async fn read(call: &mut Call<'_>, from: &Reading<'_>) -> Result<()> 
             reply.count(from.reader.bitcount(key, range).await?);
         }
         Command::Bitpos => {
-            let bit = match number(request.arg(2)) {
+            let bit = match parse_integer(request.arg(2)) {
                 Some(0) => false,
                 Some(1) => true,
                 Some(_) => return Err(Fault::Static("ERR The bit argument must be 1 or 0.")),
@@ -66,7 +67,7 @@ pub(super) async fn read(call: &mut Call<'_>, from: &Reading<'_>) -> Result<()> 
 }
 
 fn bit_offset(text: &[u8]) -> Result<u64> {
-    number(text)
+    parse_integer(text)
         .and_then(|offset| u64::try_from(offset).ok())
         .filter(|offset| *offset < BITS_MAX)
         .ok_or(BAD_OFFSET)
@@ -198,7 +199,7 @@ fn field(options: &mut Cursor<'_>) -> Result<(FieldType, u64)> {
         [b'u', bits @ ..] => (false, bits),
         _ => return Err(BAD_TYPE),
     };
-    let bits = number(bits)
+    let bits = parse_integer(bits)
         .and_then(|bits| u32::try_from(bits).ok())
         .ok_or(BAD_TYPE)?;
     let kind = FieldType::new(is_signed, bits).map_err(|_| BAD_TYPE)?;
@@ -206,7 +207,7 @@ fn field(options: &mut Cursor<'_>) -> Result<(FieldType, u64)> {
         [b'#', text @ ..] => (text, u64::from(kind.bits())),
         text => (text, 1),
     };
-    let offset = number(text)
+    let offset = parse_integer(text)
         .and_then(|offset| u64::try_from(offset).ok())
         .and_then(|offset| offset.checked_mul(unit))
         .filter(|offset| offset.saturating_add(kind.bits().into()) <= BITS_MAX)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tessera_keyvalue::End;
+use tessera_keyvalue::{End, stored_key};
 use tessera_locks::Mode;
 
 use super::lists::{list_end, lmove, mpop as list_mpop, mpop_arguments as list_mpop_arguments};
@@ -143,7 +143,7 @@ async fn locked_read(call: &mut Call<'_>, to: &mut Writing<'_>) -> Result<()> {
     let places = call.row.key_places(call.request).ok_or(SYNTAX)?;
     let keys = places
         .into_iter()
-        .map(|at| (locking::record_key(relation, call.request.arg(at)), Mode::S))
+        .map(|at| (stored_key(relation, call.request.arg(at)), Mode::S))
         .collect();
     locking::lock(to.txn, relation, keys).await?;
     let reader = Reader::new(to.space, to.txn.newest_view(), to.now);

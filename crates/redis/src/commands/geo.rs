@@ -279,11 +279,11 @@ impl<'a> Search<'a> {
 fn option<'a>(command: Command, options: &mut Cursor<'a>, parts: &mut Parts<'a>) -> Result<()> {
     let is_new_form = matches!(command, Command::Geosearch | Command::Geosearchstore);
     let may_store = matches!(command, Command::Georadius | Command::Georadiusbymember);
-    if command != Command::Geosearchstore && options.take("WITHDIST") {
+    if options.take("WITHDIST") {
         parts.with[0] = true;
-    } else if command != Command::Geosearchstore && options.take("WITHHASH") {
+    } else if options.take("WITHHASH") {
         parts.with[1] = true;
-    } else if command != Command::Geosearchstore && options.take("WITHCOORD") {
+    } else if options.take("WITHCOORD") {
         parts.with[2] = true;
     } else if options.take("ASC") {
         parts.order = Some(GeoOrder::Nearest);
@@ -313,7 +313,7 @@ fn option<'a>(command: Command, options: &mut Cursor<'a>, parts: &mut Parts<'a>)
     } else if is_new_form && options.take("BYRADIUS") {
         let (length, unit) = (options.need()?, options.need()?);
         radius(length, unit, parts)?;
-    } else if is_new_form && options.take("BYBOX") {
+    } else if is_new_form && options.left() >= 4 && options.take("BYBOX") {
         let width = parse_float(options.need()?).ok_or(Fault::Static("ERR need numeric width"))?;
         let height =
             parse_float(options.need()?).ok_or(Fault::Static("ERR need numeric height"))?;
@@ -354,11 +354,14 @@ fn set_shape(shape: GeoShape, parts: &mut Parts<'_>) -> Result<()> {
 
 impl<'a> Parts<'a> {
     fn finish(self, row: &Row) -> Result<Search<'a>> {
-        if self.target.is_some() && self.with.contains(&true) {
+        let stores = self.target.is_some() || row.command == Command::Geosearchstore;
+        if stores && self.with.contains(&true) {
+            let what = match row.command {
+                Command::Geosearchstore => "GEOSEARCHSTORE".to_owned(),
+                _ => format!("STORE option in {}", row.name.to_uppercase()),
+            };
             return Err(Fault::Text(format!(
-                "ERR STORE option in {} is not compatible with WITHDIST, WITHHASH and WITHCOORD \
-                 options",
-                row.name.to_uppercase()
+                "ERR {what} is not compatible with WITHDIST, WITHHASH and WITHCOORD options"
             )));
         }
         let center = self.center.ok_or_else(|| {

@@ -230,6 +230,7 @@ async fn flush(call: &mut Call<'_>, to: &mut Writing<'_>) -> Result<()> {
         return Err(SYNTAX);
     }
     options.end()?;
+    to.effects.silence();
     if call.row.command == Command::Flushdb {
         to.writer.clear().await?;
     } else {

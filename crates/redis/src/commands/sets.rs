@@ -41,8 +41,8 @@ pub(super) async fn read(call: &mut Call<'_>, from: &Reading<'_>) -> Result<()> 
             }
         }
         Command::Sintercard => {
-            let ((start, end), limit) = cardinality_arguments(request)?;
-            let keys = request.part(start, end);
+            let (end, limit) = cardinality_arguments(request)?;
+            let keys = request.part(2, end);
             reply.count(from.reader.sintercard(&keys, limit).await?);
         }
         Command::Srandmember => {
@@ -77,8 +77,8 @@ fn operation(command: Command) -> SetOperation {
     }
 }
 
-/// `numkeys key ... [LIMIT n]` of SINTERCARD and ZINTERCARD: places of the keys, the limit.
-pub(super) fn cardinality_arguments(request: &Request) -> Result<((usize, usize), u64)> {
+/// `numkeys key ... [LIMIT n]` of SINTERCARD: the place behind the keys, the limit.
+fn cardinality_arguments(request: &Request) -> Result<(usize, u64)> {
     let count = integer(request.arg(1)).unwrap_or(0);
     if count <= 0 {
         return Err(Fault::Static("ERR numkeys should be greater than 0"));
@@ -90,7 +90,12 @@ pub(super) fn cardinality_arguments(request: &Request) -> Result<((usize, usize)
         .ok_or(Fault::Static(
             "ERR Number of keys can't be greater than number of args",
         ))?;
-    let mut options = Cursor::new(request, end);
+    Ok((end, cardinality_limit(request, end)?))
+}
+
+/// `[LIMIT n]` at the end of SINTERCARD and ZINTERCARD.
+pub(super) fn cardinality_limit(request: &Request, at: usize) -> Result<u64> {
+    let mut options = Cursor::new(request, at);
     let mut limit = 0;
     if options.left() > 0 {
         if !options.take("LIMIT") {
@@ -102,7 +107,7 @@ pub(super) fn cardinality_arguments(request: &Request) -> Result<((usize, usize)
             .ok_or(Fault::Static("ERR LIMIT can't be negative"))?;
     }
     options.end()?;
-    Ok(((2, end), limit))
+    Ok(limit)
 }
 
 pub(super) async fn write(call: &mut Call<'_>, to: &mut Writing<'_>) -> Result<()> {

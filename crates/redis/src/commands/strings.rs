@@ -179,6 +179,7 @@ async fn getex(call: &mut Call<'_>, to: &mut Writing<'_>) -> Result<()> {
     let expiry = if options.left() == 0 {
         GetExpiry::Keep
     } else if options.take("PERSIST") {
+        while options.take("PERSIST") {}
         GetExpiry::Persist
     } else {
         GetExpiry::Expire(expiry_option(&mut options)?.ok_or(SYNTAX)?)

@@ -148,9 +148,9 @@ pub(super) fn range<'a>(
             limit = Some((integer(options.need()?)?, integer(options.need()?)?));
         } else if is_new_form && options.take("REV") {
             reverse = true;
-        } else if is_new_form && options.take("BYSCORE") {
+        } else if is_new_form && by != By::Lex && options.take("BYSCORE") {
             by = By::Score;
-        } else if is_new_form && options.take("BYLEX") {
+        } else if is_new_form && by != By::Score && options.take("BYLEX") {
             by = By::Lex;
         } else {
             return Err(SYNTAX);

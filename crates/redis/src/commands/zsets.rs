@@ -4,16 +4,17 @@ use tessera_keyvalue::{RangeBy, Scored, ZaddOptions};
 
 use super::hashes::random_options;
 use super::lists::mpop_count;
-use super::sets::cardinality_arguments;
+use super::sets::cardinality_limit;
 use super::zset_args::{Combination, put_popped, put_scored, range, scores, zadd_options};
 use super::{Call, Reading, Writing, not_here, zset_store};
 use crate::args::{
     Cursor, counted_keys, float, integer, lex_range, positive, scan_cursor, scan_options,
     score_range,
 };
-use crate::fault::{Result, SYNTAX};
+use crate::fault::{Fault, Result, SYNTAX};
 use crate::hub::notifications::SORTED_SET;
 use crate::reply::Reply;
+use crate::request::Request;
 use crate::table::Command;
 
 pub(super) async fn read(call: &mut Call<'_>, from: &Reading<'_>) -> Result<()> {
@@ -65,8 +66,8 @@ pub(super) async fn read(call: &mut Call<'_>, from: &Reading<'_>) -> Result<()> 
             put_scored(reply, &members, combination.with_scores);
         }
         Command::Zintercard => {
-            let ((start, end), limit) = cardinality_arguments(request)?;
-            let keys = request.part(start, end);
+            let (end, limit) = cardinality_arguments(request)?;
+            let keys = request.part(2, end);
             reply.count(from.reader.zintercard(&keys, limit).await?);
         }
         Command::Zrandmember => {
@@ -173,6 +174,10 @@ pub(super) async fn write(call: &mut Call<'_>, to: &mut Writing<'_>) -> Result<(
                 _ => positive(request.arg(2))?,
             };
             let highest = call.row.command == Command::Zpopmax;
+            if count == 0 {
+                // Nothing is popped, but a key of another type is an error.
+                to.newest_reader().zcard(key).await?;
+            }
             let members = to.writer.zpop(key, highest, count).await?;
             if !members.is_empty() {
                 to.effects.event(SORTED_SET, pop_event(highest), key);
@@ -235,6 +240,22 @@ async fn add(call: &mut Call<'_>, to: &mut Writing<'_>) -> Result<()> {
         outcome.added
     });
     Ok(())
+}
+
+/// `numkeys key ... [LIMIT n]` of ZINTERCARD: the place behind the keys, the limit.
+fn cardinality_arguments(request: &Request) -> Result<(usize, u64)> {
+    let count = integer(request.arg(1))?;
+    if count < 1 {
+        return Err(Fault::Static(
+            "ERR at least 1 input key is needed for 'zintercard' command",
+        ));
+    }
+    let end = usize::try_from(count)
+        .ok()
+        .and_then(|count| count.checked_add(2))
+        .filter(|end| *end <= request.len())
+        .ok_or(SYNTAX)?;
+    Ok((end, cardinality_limit(request, end)?))
 }
 
 pub(super) fn pop_event(highest: bool) -> &'static str {

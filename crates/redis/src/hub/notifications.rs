@@ -21,7 +21,7 @@ pub(crate) const LIST: u32 = 1 << 4;
 pub(crate) const SET: u32 = 1 << 5;
 pub(crate) const HASH: u32 = 1 << 6;
 pub(crate) const SORTED_SET: u32 = 1 << 7;
-const EXPIRED: u32 = 1 << 8;
+pub(crate) const EXPIRED: u32 = 1 << 8;
 const EVICTED: u32 = 1 << 9;
 pub(crate) const STREAM: u32 = 1 << 10;
 const MODULE: u32 = 1 << 11;
@@ -72,6 +72,64 @@ pub(crate) fn format_flags(flags: u32) -> String {
         .collect()
 }
 
+/// Something that happened to a key.
+pub(crate) struct Event {
+    pub(crate) class: u32,
+    pub(crate) name: &'static str,
+    pub(crate) key: Bytes,
+}
+
+/// Events of one command, with the commit that they are part of.
+pub(crate) struct Told {
+    pub(crate) version: Version,
+    pub(crate) relation: RelationId,
+    pub(crate) database: Option<u32>,
+    /// Classes that were on when it ran.
+    pub(crate) notified: u32,
+    /// Of all classes: what is not published is not to be guessed from the commit either.
+    pub(crate) events: Vec<Event>,
+    /// The rest of the commit is no event at all.
+    pub(crate) is_silent: bool,
+}
+
+impl Told {
+    /// Publishes what is on.
+    pub(crate) fn publish(self, hub: &Hub) {
+        let Some(database) = self.database else {
+            return;
+        };
+        if !hub.channels.has_listeners() {
+            return;
+        }
+        let version = self.version;
+        for event in self.events {
+            if self.notified & event.class == 0 {
+                continue;
+            }
+            let name = Bytes::from_static(event.name.as_bytes());
+            let channel = |what: &str, rest: &[u8]| {
+                let mut channel = format!("__{what}@{database}__:").into_bytes();
+                channel.extend_from_slice(rest);
+                Bytes::from(channel)
+            };
+            let publish = |channel, payload| {
+                let message = Message {
+                    channel,
+                    payload,
+                    version,
+                };
+                hub.channels.publish(Kind::Channel, message);
+            };
+            if self.notified & KEYSPACE != 0 {
+                publish(channel("keyspace", &event.key), name.clone());
+            }
+            if self.notified & KEYEVENT != 0 {
+                publish(channel("keyevent", &name), event.key.clone());
+            }
+        }
+    }
+}
+
 /// What a command tells others when its transaction is committed.
 pub(crate) struct Effects {
     hub: Arc<Hub>,
@@ -79,8 +137,9 @@ pub(crate) struct Effects {
     database: Option<u32>,
     notified: u32,
     ready: SmallVec<[(RelationId, Bytes); 2]>,
-    events: Vec<(&'static str, Bytes)>,
+    events: Vec<Event>,
     messages: Vec<(Kind, Bytes, Bytes)>,
+    is_silent: bool,
 }
 
 impl Effects {
@@ -93,6 +152,7 @@ impl Effects {
             ready: SmallVec::new(),
             events: Vec::new(),
             messages: Vec::new(),
+            is_silent: false,
         }
     }
 
@@ -108,9 +168,15 @@ impl Effects {
 
     /// Something happened to a key.
     pub(crate) fn event(&mut self, class: u32, name: &'static str, key: &[u8]) {
-        if self.notified & class != 0 {
-            self.events.push((name, Bytes::copy_from_slice(key)));
+        if self.notified != 0 {
+            let key = Bytes::copy_from_slice(key);
+            self.events.push(Event { class, name, key });
         }
+    }
+
+    /// What the command does is no event, as in Redis: FLUSHDB.
+    pub(crate) fn silence(&mut self) {
+        self.is_silent = self.notified != 0;
     }
 
     /// A message to publish.
@@ -121,13 +187,15 @@ impl Effects {
     /// Lets the transaction tell it when it is committed. Within the statement: what is undone is
     /// not told.
     pub(crate) fn attach(self, txn: &Transaction) {
-        if self.ready.is_empty() && self.events.is_empty() && self.messages.is_empty() {
+        let is_quiet = self.events.is_empty() && !self.is_silent;
+        if self.ready.is_empty() && is_quiet && self.messages.is_empty() {
             return;
         }
         txn.on_publish(Box::new(move |version| self.tell(version)));
     }
 
-    /// Tells it. Messages are not delivered before the version is visible.
+    /// Tells it. Messages are not delivered before the version is visible; events are published
+    /// when the commit is read, with those of other doors.
     fn tell(self, version: Version) {
         for (relation, key) in &self.ready {
             self.hub.waiting.announce(*relation, key);
@@ -140,33 +208,15 @@ impl Effects {
             };
             self.hub.channels.publish(kind, message);
         }
-        let Some(database) = self.database else {
-            return;
-        };
-        if !self.hub.channels.has_listeners() {
-            return;
-        }
-        for (name, key) in self.events {
-            let name = Bytes::from_static(name.as_bytes());
-            let channel = |what: &str, rest: &[u8]| {
-                let mut channel = format!("__{what}@{database}__:").into_bytes();
-                channel.extend_from_slice(rest);
-                Bytes::from(channel)
-            };
-            let publish = |channel, payload| {
-                let message = Message {
-                    channel,
-                    payload,
-                    version,
-                };
-                self.hub.channels.publish(Kind::Channel, message);
-            };
-            if self.notified & KEYSPACE != 0 {
-                publish(channel("keyspace", &key), name.clone());
-            }
-            if self.notified & KEYEVENT != 0 {
-                publish(channel("keyevent", &name), key.clone());
-            }
+        if !self.events.is_empty() || self.is_silent {
+            self.hub.feed.tell(Told {
+                version,
+                relation: self.relation,
+                database: self.database,
+                notified: self.notified,
+                events: self.events,
+                is_silent: self.is_silent,
+            });
         }
     }
 }

@@ -63,6 +63,13 @@ impl Waiting {
         })
     }
 
+    /// Everybody looks again: something may have been missed.
+    pub(crate) fn wake_all(&self) {
+        for queue in self.queues.lock().values() {
+            queue.iter().for_each(|waiter| waiter.notify_one());
+        }
+    }
+
     /// Something may be there now.
     pub(crate) fn announce(&self, relation: RelationId, key: &Bytes) {
         if self.len() == 0 {
@@ -115,6 +122,8 @@ impl Place {
             return None;
         }
         let woken = Arc::new(Notify::new());
+        // What comes through other doors is announced, too.
+        hub.feed.enter(hub);
         let mut queues = waiting.queues.lock();
         for name in &names {
             let queue = queues.entry(name.clone()).or_default();
@@ -163,5 +172,6 @@ impl Drop for Place {
         }
         drop(queues);
         waiting.places.fetch_sub(self.names.len(), Ordering::SeqCst);
+        self.hub.feed.leave();
     }
 }

@@ -51,7 +51,7 @@ impl Session {
     ) -> Result<(Result<()>, Commit)> {
         let (login, _) = self.context()?;
         let txn = self.hub.door.begin(login, None)?;
-        let own = self.statement(&txn, row, request, reply).await;
+        let own = self.execute_in(&txn, row, request, reply).await;
         let own = match own {
             Err(fault)
                 if txn.isolation() != Isolation::ReadCommitted || fault.is_of_transaction() =>
@@ -94,7 +94,7 @@ impl Session {
             is_resp3,
             ..Reply::default()
         };
-        match self.statement(txn, row, &request, &mut reply).await {
+        match self.execute_in(txn, row, &request, &mut reply).await {
             Ok(()) => answers.push((answer, Ok(reply.bytes))),
             // It is handed back: by itself it may succeed.
             Err(fault) if fault.is_of_transaction() => {}

@@ -1,10 +1,11 @@
 //! Who the client is, and which protocol and database it wants.
 
-use std::time::Instant;
+use tessera_keyvalue::parse_integer;
+use tessera_telemetry::labels::{AuthMethod, Outcome, Protocol};
+use tessera_telemetry::metrics;
 
 use super::{Result, Session};
 use crate::args::Cursor;
-use crate::decode::number;
 use crate::door::{Attempt, DATABASES, Database, Login};
 use crate::fault::Fault;
 use crate::reply::Reply;
@@ -18,6 +19,13 @@ const WRONG_PASS: Fault =
 pub(super) const REDIS_VERSION: &str = "7.2.0";
 /// SQLSTATEs of this class mean that a login failed.
 const CLASS_AUTHORIZATION: &str = "28";
+
+fn note_attempt(outcome: Outcome) {
+    let attempts = &metrics().auth_attempts;
+    attempts
+        .with((Protocol::Redis, AuthMethod::Password, outcome))
+        .increment();
+}
 
 impl Session {
     pub(super) fn set_login(&mut self, login: Option<Login>) {
@@ -52,7 +60,7 @@ impl Session {
             Some(Ok(user)) => Some(user),
             Some(Err(_)) => return Err(WRONG_PASS),
         };
-        if !hub.throttle.allows(peer.ip(), Instant::now()) {
+        if !hub.door.may_log_in(peer.ip()) {
             return Err(Fault::Static(
                 "ERR too many failed logins from your address, try again later",
             ));
@@ -64,13 +72,15 @@ impl Session {
         };
         match hub.door.authenticate(attempt).await {
             Ok(login) => {
-                hub.throttle.succeeded(peer.ip());
+                hub.door.note_login(peer.ip(), true);
+                note_attempt(Outcome::Ok);
                 tracing::info!(target: "audit", user = &*login.user, %peer, "logged in");
                 self.set_login(Some(login));
                 Ok(())
             }
             Err(report) if report.code.as_str().starts_with(CLASS_AUTHORIZATION) => {
-                hub.throttle.failed(peer.ip(), Instant::now());
+                hub.door.note_login(peer.ip(), false);
+                note_attempt(Outcome::Error);
                 let user = user.unwrap_or("default");
                 tracing::info!(target: "audit", user, %peer, "login failed");
                 tokio::time::sleep(hub.options.failed_login_delay).await;
@@ -85,7 +95,7 @@ impl Session {
         let mut is_resp3 = reply.is_resp3;
         let mut options = Cursor::new(request, 1);
         if let Some(version) = options.next() {
-            is_resp3 = match number(version) {
+            is_resp3 = match parse_integer(version) {
                 Some(2) => false,
                 Some(3) => true,
                 Some(_) => {
@@ -153,7 +163,7 @@ impl Session {
         let database = if is_named {
             Database::Named(name)
         } else {
-            let number = number(text).ok_or(crate::fault::NOT_AN_INTEGER)?;
+            let number = parse_integer(text).ok_or(crate::fault::NOT_AN_INTEGER)?;
             let number = u32::try_from(number)
                 .ok()
                 .filter(|number| *number < DATABASES)
@@ -165,6 +175,10 @@ impl Session {
         self.database = match database {
             Database::Number(number) => Some(number),
             Database::Named(_) => self.hub.door.database_of(&space),
+        };
+        self.named = match database {
+            Database::Named(name) => Some(name.into()),
+            Database::Number(_) => None,
         };
         let shown = self.database.unwrap_or(u32::MAX);
         self.client.database.store(shown, Ordering::Relaxed);
@@ -179,6 +193,7 @@ impl Session {
         self.multi = None;
         self.show_queue();
         self.database = Some(0);
+        self.named = None;
         self.client.database.store(0, Ordering::Relaxed);
         self.client.protocol.store(2, Ordering::Relaxed);
         self.client.words.lock().name.clear();

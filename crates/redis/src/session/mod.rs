@@ -3,11 +3,13 @@
 //! - `lead`: commands on busy keys, run together.
 //! - `login`: AUTH, HELLO, RESET, SELECT. `multi`: MULTI, EXEC, WATCH. `tx`: TX.BEGIN and its kin.
 //! - `subscriptions`: SUBSCRIBE and its kin. `clients`: CLIENT. `server`: INFO, CONFIG, the rest.
+//! - `measure`: what the server's metrics say of commands.
 
 mod clients;
 mod info;
 mod lead;
 mod login;
+mod measure;
 mod multi;
 mod server;
 mod subscriptions;
@@ -21,10 +23,10 @@ use smallvec::SmallVec;
 use tessera_keyvalue::{KeyWaiter, Reader, Space, UnixMillis, Writer};
 use tessera_telemetry::metrics;
 use tessera_transactions::{Isolation, Transaction, TransactionError};
-use tessera_types::{RelationId, Version};
+use tessera_types::{RelationId, Report, Version, codes};
 
 use crate::commands::{self, Call, Reading, Writing};
-use crate::door::Login;
+use crate::door::{Database, Login};
 use crate::fault::{Fault, Result};
 use crate::group::Group;
 use crate::hub::Hub;
@@ -33,7 +35,8 @@ use crate::hub::clients::Client;
 use crate::hub::notifications::Effects;
 use crate::reply::Reply;
 use crate::request::Request;
-use crate::table::{APART, Class, Command, ROWS, Row, Support};
+use crate::table::{Class, Command, ROWS, Row, Support};
+use measure::Measured;
 use multi::{Multi, Watched};
 use subscriptions::Subscriptions;
 pub(crate) use subscriptions::put_delivery;
@@ -50,6 +53,8 @@ pub(crate) struct Session {
     space: Option<Arc<Space>>,
     /// Its number; none for a space with a name.
     database: Option<u32>,
+    /// Its name, if the client selected it by that.
+    named: Option<Box<str>>,
     multi: Option<Multi>,
     watched: Vec<Watched>,
     open: Option<Open>,
@@ -115,6 +120,7 @@ impl Session {
             login: None,
             space: None,
             database: Some(0),
+            named: None,
             multi: None,
             watched: Vec::new(),
             open: None,
@@ -154,18 +160,28 @@ impl Session {
         self.space.as_ref().map(|space| space.relation())
     }
 
-    /// Opens the client's key space, if it is not open yet.
+    /// Opens the client's key space, if it is not open yet, or was dropped: databases with numbers
+    /// are always there, so the client gets an empty one. A space with a name has to be selected
+    /// again, which makes it anew.
     pub(crate) async fn open_space(&mut self) -> Result<()> {
-        if self.space.is_some() {
-            return Ok(());
+        if let Some(space) = &self.space {
+            if self.hub.door.is_there(space) {
+                return Ok(());
+            }
+            if let Some(name) = &self.named {
+                return Err(dropped(name));
+            }
         }
         let login = self.login.as_ref().ok_or(login::NO_AUTH)?;
-        let database = crate::door::Database::Number(self.database.unwrap_or(0));
+        let database = match &self.named {
+            Some(name) => Database::Named(name),
+            None => Database::Number(self.database.unwrap_or(0)),
+        };
         self.space = Some(self.hub.door.space(login, database).await?);
         Ok(())
     }
 
-    /// Runs a command whose arguments are right in number. The space is open, if it needs one.
+    /// Runs a command whose arguments are right in number, and measures it.
     /// `is_enlisted` says that a blocking command is in the queues of its keys; `waits` is that of
     /// [`Session::write_alone`].
     pub(crate) async fn execute(
@@ -176,7 +192,20 @@ impl Session {
         is_enlisted: bool,
         waits: bool,
     ) -> Result<Flow> {
-        if self.is_logged_in() && !row.has(APART) {
+        let measured = Measured::start(row);
+        let outcome = self.run(row, request, reply, is_enlisted, waits).await;
+        measured.note(row, outcome)
+    }
+
+    async fn run(
+        &mut self,
+        row: &'static Row,
+        request: &Request,
+        reply: &mut Reply,
+        is_enlisted: bool,
+        waits: bool,
+    ) -> Result<Flow> {
+        if self.is_logged_in() && row.class != Class::Local {
             self.open_space().await?;
         }
         match row.class {
@@ -189,6 +218,7 @@ impl Session {
                     if let Err(fault) = &outcome {
                         self.note_failure(&txn, fault);
                     }
+                    let outcome = outcome.map_err(|fault| self.explained(&txn, fault));
                     return outcome.map(|()| Flow::Done);
                 }
                 let only_reads =
@@ -259,7 +289,12 @@ impl Session {
         request: &Request,
         reply: &mut Reply,
     ) -> Result<()> {
-        self.statement(txn, row, request, reply).await
+        let measured = Measured::start(row);
+        let outcome = self.statement(txn, row, request, reply).await;
+        if !outcome.as_ref().is_err_and(Fault::is_lock_taken) {
+            measured.end(outcome.is_ok());
+        }
+        outcome
     }
 
     /// The keys that a command names, as [`key_hash`].
@@ -307,6 +342,7 @@ impl Session {
         reply: &mut Reply,
         waits: bool,
     ) -> Result<Flow> {
+        let measured = Measured::start(row);
         let (login, _) = self.context()?;
         let start = reply.len();
         let mut retries = 0;
@@ -320,8 +356,13 @@ impl Session {
                     let keys = self.keys_of(row, request);
                     let is_alone = keys.is_empty() || !row.has_known_keys();
                     return Ok(Flow::Commit(Commit {
+                        work: Box::pin(async move {
+                            let done = txn.commit().await;
+                            measured.end(done.is_ok());
+                            done
+                        }),
+                        keys,
                         is_alone,
-                        ..Commit::of(txn, keys)
                     }));
                 }
                 Err(fault) if fault.is_retryable() && retries < RETRIES_MAX => {
@@ -375,6 +416,14 @@ impl Session {
                 login,
             };
             commands::write(&mut call, &mut to).await?;
+            // What is written holds locks, and nobody drops the space while they are held. If it was
+            // dropped before, the statement is undone.
+            if !self.hub.door.is_there(space) {
+                return Err(match (&self.named, self.database) {
+                    (None, Some(number)) => dropped(&format!("db{number}")),
+                    (name, _) => dropped(name.as_deref().unwrap_or_default()),
+                });
+            }
             effects.attach(txn);
         }
         guard.finish();
@@ -401,7 +450,10 @@ impl Session {
             Command::Multi => self.begin_multi(reply)?,
             Command::Discard => self.discard(reply)?,
             Command::Exec => return self.exec(reply).await,
-            Command::Watch => self.watch(request, reply)?,
+            Command::Watch => {
+                self.open_space().await?;
+                self.watch(request, reply)?;
+            }
             Command::TxBegin => self.tx_begin(request, reply)?,
             Command::TxJoin => self.tx_join(request, reply)?,
             Command::TxToken => self.tx_token(reply)?,
@@ -428,6 +480,15 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// The client's key space is no more.
+fn dropped(name: &str) -> Fault {
+    let report = Report::error(
+        codes::UNDEFINED_TABLE,
+        format!("key space \"{name}\" was dropped"),
+    );
+    Fault::Report(report)
 }
 
 /// Why a command is not done.

@@ -8,16 +8,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use tessera_keyvalue::stored_key;
 use tessera_locks::Mode;
 use tessera_storage::{Key, KeySpace, Snapshot};
 use tessera_telemetry::metrics;
 use tessera_transactions::{Isolation, Transaction};
 use tessera_types::RelationId;
 
+use super::measure::Measured;
 use super::{Commit, Flow, Hashes, RETRIES_MAX, Result, Session};
 use crate::fault::Fault;
 use crate::hub::notifications::Effects;
-use crate::locking::{self, record_key};
+use crate::locking;
 use crate::reply::Reply;
 use crate::request::Request;
 use crate::table::{Class, Command, Row};
@@ -122,7 +124,7 @@ impl Session {
         }
         let snapshot = self.hub.door.transactions().store().snapshot();
         for at in 1..request.len() {
-            let key = record_key(relation, request.arg(at));
+            let key = stored_key(relation, request.arg(at));
             let is_known = |watched: &Watched| watched.relation == relation && watched.key == key;
             // Watched twice, it counts from the first time.
             if !self.watched.iter().any(is_known) {
@@ -162,6 +164,7 @@ impl Session {
         }
         let start = reply.len();
         let (database, space) = (self.database, self.space.clone());
+        let named = self.named.clone();
         let mut retries = 0;
         loop {
             let outcome = self.try_exec(&multi, &watched, reply).await;
@@ -170,6 +173,7 @@ impl Session {
             };
             // A SELECT in it did not happen.
             self.database = database;
+            self.named.clone_from(&named);
             self.space.clone_from(&space);
             reply.bytes.truncate(start);
             if !fault.is_retryable() || retries >= RETRIES_MAX {
@@ -217,10 +221,10 @@ impl Session {
             reply.null_array();
             return Ok(Flow::Done);
         }
-        txn.savepoint(SAVEPOINT)?;
+        txn.savepoint_in_turn(SAVEPOINT).await?;
         let outcome = self.run_queue(txn, multi, reply).await;
         if let Err(fault) = outcome {
-            txn.rollback_to(SAVEPOINT)?;
+            txn.rollback_to_in_turn(SAVEPOINT).await?;
             self.note_failure(txn, &fault);
             return Err(fault);
         }
@@ -236,7 +240,10 @@ impl Session {
     ) -> Result<()> {
         reply.array(multi.queue.len());
         for (at, (row, request)) in multi.queue.iter().enumerate() {
-            match self.step(txn, row, request, reply).await {
+            let measured = Measured::start(row);
+            let outcome = self.step(txn, row, request, reply).await;
+            measured.end(outcome.is_ok());
+            match outcome {
                 Ok(()) => {}
                 Err(Fault::WouldBlock) => reply.null_array(),
                 Err(fault) if fault.is_retryable() => return Err(fault),
@@ -298,7 +305,7 @@ impl Session {
             let is_of_space = matches!(row.class, Class::Read | Class::Write | Class::Block);
             for at in row.key_places(request).unwrap_or_default() {
                 if is_of_space {
-                    keys.push((record_key(relation, request.arg(at)), mode));
+                    keys.push((stored_key(relation, request.arg(at)), mode));
                 }
             }
         }

@@ -208,7 +208,8 @@ impl Session {
         }
     }
 
-    /// CONFIG SET notify-keyspace-events flags: nothing else may be set from here.
+    /// CONFIG SET notify-keyspace-events flags: nothing else may be changed from here. What is set to
+    /// what it is already is accepted, for that is what scripts do that make sure of something.
     fn config_set(&self, request: &Request, reply: &mut Reply) -> Result<()> {
         if !request.len().is_multiple_of(2) {
             return Err(Fault::Static(
@@ -227,9 +228,19 @@ impl Session {
                 continue;
             }
             let name = String::from_utf8_lossy(options.need()?).to_lowercase();
-            let is_known = SETTINGS.iter().any(|(known, _)| *known == name)
-                || PROTECTED.contains(&name.as_str());
-            return Err(Fault::Text(if is_known {
+            let value = options.need()?;
+            let known = SETTINGS.iter().find(|(known, _)| *known == name);
+            match known {
+                Some((_, fixed)) if fixed.as_bytes().eq_ignore_ascii_case(value) => continue,
+                Some((_, fixed)) => {
+                    return Err(Fault::Text(format!(
+                        "ERR CONFIG SET failed (possibly related to argument '{name}') - can't set \
+                         protected config: it is '{fixed}' here"
+                    )));
+                }
+                None => {}
+            }
+            return Err(Fault::Text(if PROTECTED.contains(&name.as_str()) {
                 format!(
                     "ERR CONFIG SET failed (possibly related to argument '{name}') - can't set \
                      protected config"
@@ -239,7 +250,7 @@ impl Session {
             }));
         }
         if let Some(flags) = flags {
-            self.hub.notified.store(flags, Ordering::Relaxed);
+            self.hub.set_notified(flags);
         }
         reply.ok();
         Ok(())

@@ -49,6 +49,16 @@ impl Session {
         }
     }
 
+    /// A lost conflict in the words of the schema: the other side may be at another door.
+    pub(super) fn explained(&self, txn: &Transaction, fault: Fault) -> Fault {
+        match (fault, &self.login) {
+            (Fault::Transaction(error), Some(login)) => {
+                Fault::Report(self.hub.door.explain(login, txn, error.report()))
+            }
+            (fault, _) => fault,
+        }
+    }
+
     fn check_none_open(&self) -> Result<()> {
         match &self.open {
             Some(open) if open.txn.status() == Status::Active => {
@@ -94,7 +104,8 @@ impl Session {
     /// TX.TOKEN
     pub(super) fn tx_token(&mut self, reply: &mut Reply) -> Result<()> {
         let open = self.open.as_ref().ok_or(NO_TRANSACTION)?;
-        reply.bulk(open.txn.token());
+        let login = self.login.as_ref().ok_or(super::login::NO_AUTH)?;
+        reply.bulk(self.hub.door.token(login, &open.txn)?);
         Ok(())
     }
 

@@ -1,9 +1,9 @@
 //! Which arguments of a command are keys.
 
 use smallvec::SmallVec;
+use tessera_keyvalue::parse_integer;
 
 use super::{Command, Keys, Row};
-use crate::decode::number;
 use crate::request::Request;
 
 /// Places of keys.
@@ -35,7 +35,7 @@ impl Row {
                 places.extend((first..end).step_by(step));
             }
             Keys::Counted { at, target } => {
-                let count = usize::try_from(number(request.arg(at))?).ok()?;
+                let count = usize::try_from(parse_integer(request.arg(at))?).ok()?;
                 let end = (at + 1).checked_add(count)?;
                 if count == 0 || end > arguments {
                     return None;

@@ -18,7 +18,7 @@ Commands mean what the documentation of Redis 7 says, unless it is said otherwis
 - `TX.BEGIN` … `TX.COMMIT` is an open transaction: its commands are answered at once.
   A command that fails is undone alone.
   By a token another session, also one of PostgreSQL, joins it.
-- A key that has expired is never seen; keyspace notifications of type `expired` are not sent.
+- A key that has expired is never seen; the notification `expired` is sent when it is removed in the background, within seconds.
 - Errors that Redis does not have end with their SQLSTATE, see [errors](errors.md).
 
 | works | meaning |

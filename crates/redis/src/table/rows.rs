@@ -120,7 +120,7 @@ commands! {
         Rename "rename" 3 Write [] K2, "1.0.0", Yes, "Renames a key and overwrites the destination.";
         Renamenx "renamenx" 3 Write [FAST] K2, "1.0.0", Yes, "Renames a key if the new name does not exist.";
         Restore "restore" -4 Refused [] K1, "2.6.0", No("the format is Redis's own"), "Creates a key from a serialized value.";
-        Scan "scan" -2 Read [] Keys::None, "2.8.0", Yes, "Goes through the keys of the database.";
+        Scan "scan" -2 Read [] Keys::None, "2.8.0", Partly("a cursor is good for as long as the server runs, and while it is among the last 16,384 of its database"), "Goes through the keys of the database.";
         Sort "sort" -2 Write [] Keys::Store, "1.0.0", Yes, "Sorts the elements of a list, a set or a sorted set.";
         SortRo "sort_ro" -2 Read [] K1, "7.0.0", Yes, "Sorts the elements of a list, a set or a sorted set without storing them.";
         Touch "touch" -2 Read [FAST] ALL, "3.2.1", Yes, "Counts the keys that exist; last access times are not kept.";
@@ -273,7 +273,7 @@ commands! {
         XinfoConsumers "xinfo|consumers" 4 Read [] SECOND, "5.0.0", Yes, "Returns the consumers of a group.";
         XinfoGroups "xinfo|groups" 3 Read [] SECOND, "5.0.0", Yes, "Returns the groups of a stream.";
         XinfoHelp "xinfo|help" 2 Local [APART] Keys::None, "5.0.0", Yes, "Returns what subcommands there are.";
-        XinfoStream "xinfo|stream" -3 Read [] SECOND, "5.0.0", Partly("without FULL"), "Returns facts about a stream.";
+        XinfoStream "xinfo|stream" -3 Read [] SECOND, "5.0.0", Yes, "Returns facts about a stream.";
         Xlen "xlen" 2 Read [FAST] K1, "5.0.0", Yes, "Returns the number of entries in a stream.";
         Xpending "xpending" -3 Read [] K1, "5.0.0", Yes, "Returns the pending entries of a group.";
         Xrange "xrange" -4 Read [] K1, "5.0.0", Yes, "Returns entries within a range of ids.";
@@ -364,7 +364,7 @@ commands! {
         ConfigHelp "config|help" 2 Local [APART] Keys::None, "5.0.0", Yes, "Returns what subcommands there are.";
         ConfigResetstat "config|resetstat" 2 Local [APART] Keys::None, "2.0.0", Yes, "Sets the counters of INFO to zero.";
         ConfigRewrite "config|rewrite" 2 Refused [] Keys::None, "2.8.0", No("the server is configured by its file"), "Writes settings to the file.";
-        ConfigSet "config|set" -4 Local [APART] Keys::None, "2.0.0", Partly("only notify-keyspace-events"), "Changes settings.";
+        ConfigSet "config|set" -4 Local [APART] Keys::None, "2.0.0", Partly("changes only notify-keyspace-events; what is set to what it is already is accepted"), "Changes settings.";
         Dbsize "dbsize" 1 Read [FAST] Keys::None, "1.0.0", Yes, "Returns the number of keys in the database.";
         Debug "debug" -2 Refused [] Keys::None, "1.0.0", No("refused, for it is dangerous"), "For developers of Redis.";
         Failover "failover" -1 Refused [] Keys::None, "6.2.0", No("there are no replicas"), "Hands over to a replica.";

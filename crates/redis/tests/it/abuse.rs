@@ -1,4 +1,9 @@
 //! Broken frames, too much of everything, other protocols, clients that do not read.
+//!
+//! What else clients may try is shown elsewhere: wrong types, overflows and bad options of every
+//! command, SETRANGE far behind the end, AUTH where there is nothing to log in to, HELLO 9 and SELECT
+//! 9999 in `testdata/reference`; nested MULTI and errors in it in `testdata/transactions.txt`; CONFIG
+//! SET dir, DEBUG and MODULE in `testdata/server.txt`; failed logins in `login`.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Waiting clients, where the order of things matters.
 
-use tessera_keyvalue::{End, UnixMillis, Writer};
+use tessera_keyvalue::{AddId, End, StreamId, Trim, TrimTo, UnixMillis, Writer, XaddOptions};
 use tessera_redis::Door;
 use tessera_transactions::TransactionOptions;
 
@@ -94,4 +94,43 @@ async fn what_is_sent_while_blocked_is_done_afterwards() {
     assert_eq!(client.answer().await, "1) \"l\"\n2) \"x\"");
     assert_eq!(client.answer().await, "PONG");
     server.stop().await;
+}
+
+/// Another door adds an entry and removes one of the same size: neither the number of entries nor
+/// their bytes change.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_of_another_door_wakes_although_the_key_is_as_large_as_before() {
+    for server in [TestServer::start().await, TestServer::embedded().await] {
+        let mut client = server.client().await;
+        client.check("xadd s 1-1 f a", "\"1-1\"").await;
+        let mut reader = server.client().await;
+        reader.send("xread block 0 streams s $").await;
+        server.until_blocked(1).await;
+        let space = server.door.first_space().await;
+        let txn = server
+            .door
+            .transactions()
+            .begin(TransactionOptions::default());
+        let guard = txn.start_statement().await.unwrap();
+        let now = UnixMillis::now(server.door.clock());
+        let writer = Writer::new(&space, &txn, now);
+        let fields: Vec<(&[u8], &[u8])> = vec![(b"f", b"b")];
+        let options = XaddOptions {
+            only_if_exists: true,
+            trim: Some(Trim {
+                to: TrimTo::Length(1),
+                limit: None,
+            }),
+        };
+        let id = AddId::Exact(StreamId {
+            millis: 1,
+            sequence: 2,
+        });
+        writer.xadd(b"s", id, &fields, options).await.unwrap();
+        guard.finish();
+        txn.commit().await.unwrap();
+        let entry = "1) 1) \"s\"\n   2) 1) 1) \"1-2\"\n         2) 1) \"f\"\n            2) \"b\"";
+        assert_eq!(reader.answer().await, entry);
+        server.stop().await;
+    }
 }

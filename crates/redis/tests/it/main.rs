@@ -4,7 +4,11 @@
 
 mod abuse;
 mod blocking;
+mod dropped;
 mod login;
+mod metrics;
+mod notation;
+mod notifications;
 mod page;
 mod pipelines;
 mod script;

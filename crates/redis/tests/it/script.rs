@@ -1,28 +1,18 @@
-//! Data-driven tests: commands and their answers, in the notation of redis-cli.
+//! Data-driven tests: commands and their answers, in the notation of `notation`.
 //!
-//! ```text
-//! # blpop: who waits is served
-//! a> blpop l 0
-//! until 1 blocked
-//! > rpush l x
-//! (integer) 1
-//! a<
-//! 1) "l"
-//! 2) "x"
-//! advance 1500
-//! ```
-//! A block begins with the commands that it tests, and has a server of its own. `name>` is another
-//! connection. Before `until` no answer is read; `name<` reads it later. `advance` moves the clock
-//! by milliseconds. `UPDATE=1` writes the answers.
+//! Files in `testdata/reference` hold the answers of Redis itself; the test target `reference` writes
+//! and checks them. Here they are only compared. Of the other files, and of answers that are ours
+//! alone, `UPDATE=1` writes what is answered.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::support::{Client, TestServer};
+use crate::notation::{Entry, RESP3, Step, connection, entries, normal};
+use crate::support::{Client, SOON, TestServer};
 
-fn files() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+fn files(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -32,6 +22,9 @@ fn files() -> Vec<PathBuf> {
     assert!(!files.is_empty());
     files
 }
+
+const OWN: &str = "testdata";
+const REFERENCE: &str = "testdata/reference";
 
 /// What the other tests say they test.
 const ELSEWHERE: [&str; 2] = [include_str!("login.rs"), include_str!("transactions.rs")];
@@ -44,7 +37,7 @@ pub(crate) fn tested_commands() -> BTreeSet<String> {
             names.extend(commands.split(", ").map(str::to_owned));
         }
     }
-    for file in files() {
+    for file in files(OWN).into_iter().chain(files(REFERENCE)) {
         let text = std::fs::read_to_string(file).unwrap();
         for line in text.lines() {
             let head = line.strip_prefix("# ");
@@ -54,37 +47,6 @@ pub(crate) fn tested_commands() -> BTreeSet<String> {
         }
     }
     names
-}
-
-enum Step<'a> {
-    Text,
-    Send(&'a str, &'a str),
-    Receive(&'a str),
-    Advance(u64),
-    Blocked(usize),
-}
-
-/// What a line means; none for a part of an answer.
-fn step(line: &str) -> Option<Step<'_>> {
-    let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase());
-    if line.is_empty() || line.starts_with("# ") {
-        Some(Step::Text)
-    } else if let Some(millis) = line.strip_prefix("advance ") {
-        Some(Step::Advance(millis.parse().unwrap()))
-    } else if let Some(rest) = line.strip_prefix("until ") {
-        let count = rest.strip_suffix(" blocked").unwrap();
-        Some(Step::Blocked(count.parse().unwrap()))
-    } else if let Some((name, command)) = line.split_once("> ")
-        && is_name(name)
-    {
-        Some(Step::Send(name, command))
-    } else if let Some(name) = line.strip_suffix('<')
-        && is_name(name)
-    {
-        Some(Step::Receive(name))
-    } else {
-        None
-    }
 }
 
 struct Run {
@@ -101,62 +63,99 @@ impl Run {
     }
 
     async fn client(&mut self, name: &str) -> &mut Client {
+        let name = connection(name);
         if !self.clients.contains_key(name) {
-            let client = self.server.client().await;
+            let mut client = self.server.client().await;
+            if name == RESP3 {
+                client.run("hello 3").await;
+            }
             self.clients.insert(name.to_owned(), client);
         }
         self.clients.get_mut(name).unwrap()
     }
+
+    /// The answer that a line gets; none if it gets none.
+    async fn answer(&mut self, entry: &Entry<'_>) -> Option<String> {
+        match entry.step {
+            Step::Text => None,
+            Step::Advance(millis) => {
+                self.server
+                    .simulation
+                    .advance(Duration::from_millis(millis));
+                None
+            }
+            Step::Blocked(count) => {
+                self.server.until_blocked(count).await;
+                None
+            }
+            Step::Send(name, command) => {
+                let client = self.client(name).await;
+                client.send(command).await;
+                if entry.blocks {
+                    return None;
+                }
+                Some(normal(name, &answer_of(client).await))
+            }
+            Step::Receive(name) => Some(answer_of(self.client(name).await).await),
+        }
+    }
 }
 
-/// The file with the answers that it gets.
+/// The next answer, or that there is none.
+async fn answer_of(client: &mut Client) -> String {
+    let answer = tokio::time::timeout(SOON / 2, client.maybe_answer()).await;
+    answer.ok().flatten().unwrap_or("no answer".to_owned())
+}
+
+/// The file with the answers that it gets, where they are to be ours.
 async fn replay(text: &str) -> String {
     let mut out = String::new();
     let mut run = Run::start().await;
-    let mut lines = text.lines().peekable();
-    while let Some(line) = lines.next() {
-        if line.starts_with("# ") {
+    for entry in entries(text) {
+        if entry.line.starts_with("# ") {
             run = Run::start().await;
         }
-        out.push_str(line);
-        out.push('\n');
-        while lines.next_if(|next| step(next).is_none()).is_some() {}
-        let answer = match step(line) {
-            None => panic!("the file begins with an answer: {line}"),
-            Some(Step::Text) => None,
-            Some(Step::Advance(millis)) => {
-                run.server.simulation.advance(Duration::from_millis(millis));
-                None
-            }
-            Some(Step::Blocked(count)) => {
-                run.server.until_blocked(count).await;
-                None
-            }
-            Some(Step::Send(name, command)) => {
-                let blocks = lines.peek().is_some_and(|next| next.starts_with("until "));
-                let client = run.client(name).await;
-                client.send(command).await;
-                if blocks {
-                    None
-                } else {
-                    Some(client.answer().await)
-                }
-            }
-            Some(Step::Receive(name)) => Some(run.client(name).await.answer().await),
-        };
-        if let Some(answer) = answer {
-            out.push_str(&answer);
+        let answer = run.answer(&entry).await;
+        let mut lines = vec![entry.line];
+        if let Some((why, _)) = entry.ours {
+            lines.extend(&entry.answer);
+            lines.push(why);
+        }
+        lines.extend(answer.as_deref());
+        for line in lines {
+            out.push_str(line);
             out.push('\n');
         }
     }
     out
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn commands_answer_as_the_files_say() {
+/// Where a file and what it got differ first.
+fn difference(file: &Path, text: &str, found: &str) -> Option<String> {
+    let mut block = "";
+    let mut command = "";
+    let mut found = found.lines();
+    for expected in text.lines() {
+        if expected.starts_with("# ") {
+            block = expected;
+        } else if expected.contains("> ") {
+            command = expected;
+        }
+        let found = found.next().unwrap_or_default();
+        if expected != found {
+            let file = file.display();
+            return Some(format!(
+                "{file}\n  {block}\n  {command}\n  expected {expected}\n  found    {found}"
+            ));
+        }
+    }
+    None
+}
+
+async fn check(folder: &str) {
     let is_update = std::env::var_os("UPDATE").is_some();
     let mut faults = Vec::new();
-    for file in files() {
+    for file in files(folder) {
         let text = std::fs::read_to_string(&file).unwrap();
         let found = replay(&text).await;
         if found == text {
@@ -166,19 +165,17 @@ async fn commands_answer_as_the_files_say() {
             std::fs::write(&file, found).unwrap();
             continue;
         }
-        let mut block = "";
-        for (expected, found) in text.lines().zip(found.lines()) {
-            if expected.starts_with("# ") {
-                block = expected;
-            }
-            if expected != found {
-                let file = file.display();
-                faults.push(format!(
-                    "{file}\n  {block}\n  expected {expected}\n  found    {found}"
-                ));
-                break;
-            }
-        }
+        faults.extend(difference(&file, &text, &found));
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_answer_as_the_files_say() {
+    check(OWN).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_answer_as_redis_does() {
+    check(REFERENCE).await;
 }

@@ -1,7 +1,7 @@
 //! A server over a store in memory, and clients that speak raw RESP to it.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,12 +30,18 @@ pub(crate) const PASSWORD: &str = "only for tests";
 const START_MICROS: i64 = 1_800_000_000_000_000;
 const FIRST_RELATION: u32 = 20_000;
 const NAMED_RELATION: u32 = 20_100;
+/// A space that is made again after it was dropped has a relation that is so much higher.
+const NEXT_LIFE: u32 = 1_000;
+/// Failed logins of an address, after which more are refused.
+pub(crate) const FAILED_LOGINS_MAX: u32 = 5;
 
 /// What the engine will be, over a store in memory.
 pub(crate) struct TestDoor {
     environment: Environment,
     transactions: Arc<Transactions>,
     spaces: Mutex<HashMap<u32, Arc<Space>>>,
+    dropped: parking_lot::Mutex<HashSet<RelationId>>,
+    failures: parking_lot::Mutex<HashMap<IpAddr, u32>>,
     needs_login: bool,
 }
 
@@ -52,12 +58,38 @@ impl TestDoor {
         if let Some(space) = spaces.get(&relation) {
             return Arc::clone(space);
         }
-        let relation_id = RelationId(relation);
+        let mut relation_id = RelationId(relation);
+        while self.dropped.lock().contains(&relation_id) {
+            relation_id.0 += NEXT_LIFE;
+        }
         let space = Space::open(&self.transactions, relation_id, SpaceOptions::default())
             .await
             .unwrap();
         spaces.insert(relation, Arc::clone(&space));
         space
+    }
+
+    /// As DROP does it: under a lock that waits for everybody who writes there.
+    pub(crate) async fn drop_space(&self, relation: u32) {
+        let Some(space) = self.spaces.lock().await.remove(&relation) else {
+            return;
+        };
+        let txn = self.transactions.begin(TransactionOptions::default());
+        let options = txn.lock_options();
+        let resource = tessera_locks::Resource::Relation(space.relation());
+        let mode = tessera_locks::Mode::X;
+        txn.lock(resource, mode, &options).await.unwrap();
+        self.dropped.lock().insert(space.relation());
+        txn.rollback();
+    }
+
+    pub(crate) async fn drop_database(&self, number: u32) {
+        self.drop_space(FIRST_RELATION + number).await;
+    }
+
+    /// The space that is called carts.
+    pub(crate) async fn drop_named(&self) {
+        self.drop_space(NAMED_RELATION).await;
     }
 
     /// Database 0.
@@ -81,6 +113,19 @@ impl Door for TestDoor {
         })
     }
 
+    fn may_log_in(&self, peer: IpAddr) -> bool {
+        self.failures.lock().get(&peer).copied().unwrap_or(0) < FAILED_LOGINS_MAX
+    }
+
+    fn note_login(&self, peer: IpAddr, is_success: bool) {
+        let mut failures = self.failures.lock();
+        if is_success {
+            failures.remove(&peer);
+        } else {
+            *failures.entry(peer).or_default() += 1;
+        }
+    }
+
     fn transactions(&self) -> &Arc<Transactions> {
         &self.transactions
     }
@@ -90,6 +135,10 @@ impl Door for TestDoor {
             isolation: isolation.unwrap_or_default(),
             ..TransactionOptions::default()
         }))
+    }
+
+    fn token(&self, _: &Login, txn: &Transaction) -> Result<String, Report> {
+        Ok(txn.token())
     }
 
     fn join(&self, _: &Login, token: &str) -> Result<Transaction, Report> {
@@ -117,8 +166,17 @@ impl Door for TestDoor {
     }
 
     fn database_of(&self, space: &Space) -> Option<u32> {
-        let number = space.relation().0.checked_sub(FIRST_RELATION)?;
+        let number = space.relation().0.checked_sub(FIRST_RELATION)? % NEXT_LIFE;
         (number < 16).then_some(number)
+    }
+
+    fn database_of_relation(&self, relation: RelationId) -> Option<u32> {
+        let number = relation.0.checked_sub(FIRST_RELATION)?;
+        (number < 16).then_some(number)
+    }
+
+    fn is_there(&self, space: &Space) -> bool {
+        !self.dropped.lock().contains(&space.relation())
     }
 
     fn clock(&self) -> &dyn Clock {
@@ -187,6 +245,8 @@ impl TestServer {
             environment,
             transactions,
             spaces: Mutex::default(),
+            dropped: parking_lot::Mutex::default(),
+            failures: parking_lot::Mutex::default(),
             needs_login,
         });
         let mut options = ServerOptions::on(([127, 0, 0, 1], 0).into());

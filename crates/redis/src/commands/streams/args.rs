@@ -1,11 +1,11 @@
 //! Ids, ranges, and how streams are trimmed.
 
-use tessera_keyvalue::{AddId, StreamId, StreamRange, Trim, TrimTo};
+use tessera_keyvalue::{AddId, StreamId, StreamRange, Trim, TrimTo, parse_integer};
 
 use crate::args::{Cursor, integer};
-use crate::decode::number;
 use crate::fault::{Fault, Result, SYNTAX};
 use crate::request::Request;
+use crate::table::Command;
 
 /// `5-3`, or `5` for `5-0`.
 pub(super) fn id(text: &[u8]) -> Result<StreamId> {
@@ -24,7 +24,7 @@ pub(super) fn add_id(text: &[u8]) -> Result<AddId> {
     match text.strip_suffix(b"-*") {
         Some(millis) => {
             let bad = Fault::KeyValue(tessera_keyvalue::KeyValueError::InvalidStreamId);
-            let millis = number(millis).and_then(|millis| u64::try_from(millis).ok());
+            let millis = parse_integer(millis).and_then(|millis| u64::try_from(millis).ok());
             millis.map(AddId::AutoSequence).ok_or(bad)
         }
         None => Ok(AddId::Exact(id(text)?)),
@@ -89,6 +89,11 @@ pub(super) fn trim(options: &mut Cursor<'_>) -> Result<Option<Trim>> {
         TrimTo::Id(id(threshold)?)
     };
     let mut limit = None;
+    if options.take("MAXLEN") || options.take("MINID") {
+        return Err(Fault::Static(
+            "ERR syntax error, MAXLEN and MINID options at the same time are not compatible",
+        ));
+    }
     if options.take("LIMIT") {
         if !is_rough {
             return Err(Fault::Static(
@@ -124,10 +129,11 @@ pub(super) fn entries_read(options: &mut Cursor<'_>) -> Result<Option<u64>> {
 }
 
 /// Milliseconds of idleness; negative ones are 0.
-pub(super) fn idle_millis(text: &[u8]) -> Result<u64> {
-    let millis = number(text).ok_or(Fault::Static(
-        "ERR Invalid min-idle-time argument for XCLAIM",
-    ))?;
+pub(super) fn idle_millis(text: &[u8], command: Command) -> Result<u64> {
+    let millis = parse_integer(text).ok_or(Fault::Static(match command {
+        Command::Xautoclaim => "ERR Invalid min-idle-time argument for XAUTOCLAIM",
+        _ => "ERR Invalid min-idle-time argument for XCLAIM",
+    }))?;
     Ok(u64::try_from(millis).unwrap_or(0))
 }
 

@@ -1,12 +1,11 @@
 //! Consumer groups, and what is pending in them.
 
-use tessera_keyvalue::{Claim, ClaimOptions, KeyValueError};
+use tessera_keyvalue::{Claim, ClaimOptions, KeyValueError, parse_integer};
 
 use super::args::{entries_read, group_start, id, idle_millis, ids, no_more, range};
 use super::put_entry;
 use crate::args::{Cursor, integer};
 use crate::commands::{Call, Reading, Writing, not_here};
-use crate::decode::number;
 use crate::fault::{Fault, Result, SYNTAX};
 use crate::hub::notifications::STREAM;
 use crate::request::Request;
@@ -61,6 +60,13 @@ pub(super) fn no_key_or_group(error: KeyValueError, key: &[u8], group: &[u8]) ->
 async fn manage(call: &mut Call<'_>, to: &mut Writing<'_>) -> Result<()> {
     let (request, reply) = (call.request, &mut *call.reply);
     let (key, group) = (request.arg(2), request.arg(3));
+    let must_exist = matches!(
+        call.row.command,
+        Command::XgroupSetid | Command::XgroupCreateconsumer | Command::XgroupDelconsumer
+    );
+    if must_exist && to.newest_reader().exists(&[key]).await? == 0 {
+        return Err(no_group(KeyValueError::NoSuchKey, key));
+    }
     match call.row.command {
         Command::XgroupCreate | Command::XgroupSetid => {
             let creates = call.row.command == Command::XgroupCreate;
@@ -73,7 +79,11 @@ async fn manage(call: &mut Call<'_>, to: &mut Writing<'_>) -> Result<()> {
                 } else if options.take("ENTRIESREAD") {
                     read = entries_read(&mut options)?;
                 } else {
-                    return Err(SYNTAX);
+                    return Err(Fault::Text(format!(
+                        "ERR unknown subcommand or wrong number of arguments for '{}'. Try XGROUP \
+                         HELP.",
+                        String::from_utf8_lossy(request.arg(1))
+                    )));
                 }
             }
             let (done, event) = if creates {
@@ -183,11 +193,11 @@ pub(super) async fn pending(call: &mut Call<'_>, from: &Reading<'_>) -> Result<(
     Ok(())
 }
 
-fn claim_of<'a>(request: &'a Request) -> Result<Claim<'a>> {
+fn claim_of<'a>(request: &'a Request, command: Command) -> Result<Claim<'a>> {
     Ok(Claim {
         group: request.arg(2),
         consumer: request.arg(3),
-        idle_millis_min: idle_millis(request.arg(4))?,
+        idle_millis_min: idle_millis(request.arg(4), command)?,
         just_ids: false,
     })
 }
@@ -197,7 +207,7 @@ fn claim_of<'a>(request: &'a Request) -> Result<Claim<'a>> {
 async fn claim(call: &mut Call<'_>, to: &mut Writing<'_>) -> Result<()> {
     let request = call.request;
     let (key, group) = (request.arg(1), request.arg(2));
-    let mut claim = claim_of(request)?;
+    let mut claim = claim_of(request, call.row.command)?;
     let mut claimed = ClaimOptions::default();
     let mut ids = Vec::new();
     let mut options = Cursor::new(request, 5);
@@ -216,16 +226,16 @@ async fn claim(call: &mut Call<'_>, to: &mut Writing<'_>) -> Result<()> {
         } else if options.take("JUSTID") {
             claim.just_ids = true;
         } else if options.take("IDLE") {
-            let millis = number(options.need()?)
+            let millis = parse_integer(options.need()?)
                 .ok_or(Fault::Static("ERR Invalid IDLE option argument for XCLAIM"))?;
             let idle = u64::try_from(millis).unwrap_or(0);
             claimed.delivered_millis = Some(to.now.0.saturating_sub(idle));
         } else if options.take("TIME") {
-            let millis = number(options.need()?)
+            let millis = parse_integer(options.need()?)
                 .ok_or(Fault::Static("ERR Invalid TIME option argument for XCLAIM"))?;
             claimed.delivered_millis = Some(u64::try_from(millis).unwrap_or(0).min(to.now.0));
         } else if options.take("RETRYCOUNT") {
-            let count = number(options.need()?)
+            let count = parse_integer(options.need()?)
                 .and_then(|count| u64::try_from(count).ok())
                 .ok_or(Fault::Static(
                     "ERR Invalid RETRYCOUNT option argument for XCLAIM",
@@ -264,7 +274,7 @@ async fn claim(call: &mut Call<'_>, to: &mut Writing<'_>) -> Result<()> {
 async fn autoclaim(call: &mut Call<'_>, to: &mut Writing<'_>) -> Result<()> {
     let request = call.request;
     let (key, group) = (request.arg(1), request.arg(2));
-    let mut claim = claim_of(request)?;
+    let mut claim = claim_of(request, call.row.command)?;
     let Some(range) = range(request.arg(5), b"+")? else {
         return Err(KeyValueError::InvalidStreamId.into());
     };

@@ -1,13 +1,12 @@
 //! XREAD and XREADGROUP.
 
 use bytes::Bytes;
-use tessera_keyvalue::{KeyValueError, ReadFrom, ReadGroup, Reader, StreamId};
+use tessera_keyvalue::{KeyValueError, ReadFrom, ReadGroup, Reader, StreamId, parse_integer};
 
 use super::args::{count, id};
 use super::{put_entries, put_entry};
 use crate::args::Cursor;
 use crate::commands::{Call, Writing};
-use crate::decode::number;
 use crate::fault::{Fault, Result, SYNTAX};
 use crate::hub::notifications::STREAM;
 use crate::reply::Reply;
@@ -35,7 +34,7 @@ impl Options {
         let mut options = Cursor::new(request, 1);
         loop {
             if options.take("BLOCK") {
-                let millis = number(options.need()?).ok_or(Fault::Static(
+                let millis = parse_integer(options.need()?).ok_or(Fault::Static(
                     "ERR timeout is not an integer or out of range",
                 ))?;
                 let millis =
