@@ -5,6 +5,7 @@
 //! - `server`: listens, bounds connections, drains.
 //! - `head`: looks at the first request's head before the HTTP library does.
 //! - `router`: routes and what every answer has in common.
+//! - `swagger`: pages for people who try the API.
 //! - `body`: takes bodies in, within limits, decoded.
 //! - `host`: which `Host` and `Origin` headers are accepted.
 //! - `health`: what the routes ask the rest of the program.
@@ -28,6 +29,7 @@ mod host;
 mod problem;
 mod router;
 mod server;
+mod swagger;
 
 pub use api::{ApiOptions, openapi_text};
 pub use health::{HealthSource, Status};

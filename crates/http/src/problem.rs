@@ -154,7 +154,6 @@ fn status_of(report: &Report) -> StatusCode {
         codes::CONFIGURATION_LIMIT_EXCEEDED => StatusCode::TOO_MANY_REQUESTS,
         codes::DISK_FULL => StatusCode::INSUFFICIENT_STORAGE,
         codes::PROGRAM_LIMIT_EXCEEDED => StatusCode::PAYLOAD_TOO_LARGE,
-        codes::FEATURE_NOT_SUPPORTED => StatusCode::NOT_IMPLEMENTED,
         codes::QUERY_CANCELED if report.message.ends_with("timeout") => StatusCode::GATEWAY_TIMEOUT,
         // Nobody knows whether it took effect: not a status that clients repeat by themselves.
         codes::STATEMENT_COMPLETION_UNKNOWN => StatusCode::INTERNAL_SERVER_ERROR,
@@ -225,7 +224,8 @@ mod tests {
             (codes::PROGRAM_LIMIT_EXCEEDED, 413),
             (codes::TOO_MANY_CONNECTIONS, 503),
             (codes::INTERNAL_ERROR, 500),
-            (codes::FEATURE_NOT_SUPPORTED, 501),
+            // The request asks for what is not there; nothing is wrong with the server.
+            (codes::FEATURE_NOT_SUPPORTED, 400),
         ] {
             let problem = Problem::from(Report::error(code, "x"));
             assert_eq!(problem.status.as_u16(), status, "{}", code.as_str());

@@ -20,6 +20,7 @@ use crate::body::{self, BODY_BYTES_MAX};
 use crate::health::{HealthSource, Status};
 use crate::host;
 use crate::problem::{self, Problem};
+use crate::swagger;
 
 /// Longest body of a request for anything but data.
 const SMALL_BODY_BYTES_MAX: usize = 64 << 10;
@@ -28,8 +29,11 @@ const CORRELATION_HEADER: HeaderName = HeaderName::from_static("x-correlation-id
 
 /// Path of everything about data.
 const API: &str = "/api/v1/";
+/// Path of the change stream.
+const CHANGES: &str = "/api/v1/changes";
 
-/// On every answer: nothing is cached, sniffed, framed or loaded from elsewhere.
+/// On every answer that does not know better: nothing is cached, sniffed, framed or loaded from
+/// elsewhere.
 const COMMON_HEADERS: [(HeaderName, &str); 4] = [
     (header::CACHE_CONTROL, "no-store"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -61,6 +65,8 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/metrics", get(exposition))
         .route("/api/v1/version", get(version))
         .route("/api/v1/openapi.json", get(openapi))
+        .route("/api/v1/docs", get(swagger::page))
+        .route("/api/v1/docs/{file}", get(swagger::file))
         .merge(data)
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
         .method_not_allowed_fallback(async || {
@@ -106,14 +112,16 @@ async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Re
     let id = CorrelationId::next().to_string();
     tracing::debug!(correlation_id = %id, method = %request.method(), route = route.as_str());
     let response = match admit(&shared, request, &id).await {
-        Ok(request) if is_data(route) => shared.api.answer(request, next).await,
+        Ok(request) if is_data(request.uri().path()) => shared.api.answer(request, next).await,
         Ok(request) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
     let mut response = problem::finish(response, &id);
     let headers = response.headers_mut();
     for (name, value) in COMMON_HEADERS {
-        headers.insert(name, HeaderValue::from_static(value));
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
     }
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(CORRELATION_HEADER, id);
@@ -157,7 +165,7 @@ async fn admit(shared: &Shared, request: Request, id: &str) -> Result<Request, P
             "requests of other origins are refused",
         ));
     }
-    let is_data = is_data(route_of(request.uri().path()));
+    let is_data = is_data(request.uri().path());
     let (mut parts, body) = request.into_parts();
     // Before the body is taken in, which may be large.
     let caller = if is_data {
@@ -266,6 +274,7 @@ async fn index() -> Response {
         "<ul>\n<li><a href=\"/health/ready\">Ready?</a></li>\n",
         "<li><a href=\"/metrics\">Metrics</a></li>\n",
         "<li><a href=\"/api/v1/version\">Version</a></li>\n",
+        "<li><a href=\"/api/v1/docs\">API, to read and try</a></li>\n",
         "<li><a href=\"/api/v1/openapi.json\">OpenAPI</a></li>\n</ul>\n</body>\n</html>\n"
     );
     ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], PAGE).into_response()
@@ -276,7 +285,7 @@ fn route_of(path: &str) -> Route {
         let end = rest.find(['/', ':']).unwrap_or(rest.len());
         return match &rest[..end] {
             "version" => Route::Version,
-            "openapi.json" => Route::OpenApi,
+            "openapi.json" | "docs" => Route::OpenApi,
             "keys" => Route::Keys,
             "documents" => Route::Documents,
             "sql" => Route::Sql,
@@ -295,12 +304,14 @@ fn route_of(path: &str) -> Route {
     }
 }
 
-/// Whether a route needs a login.
-fn is_data(route: Route) -> bool {
-    matches!(
-        route,
-        Route::Keys | Route::Documents | Route::Sql | Route::Transactions | Route::Tokens
-    )
+/// Whether a path needs a login.
+fn is_data(path: &str) -> bool {
+    // The metrics count it with the other routes.
+    path == CHANGES
+        || matches!(
+            route_of(path),
+            Route::Keys | Route::Documents | Route::Sql | Route::Transactions | Route::Tokens
+        )
 }
 
 fn method_of(method: &Method) -> HttpMethod {

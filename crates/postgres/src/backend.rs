@@ -11,7 +11,7 @@ use pgwire::messages::response::{ErrorResponse, NoticeResponse};
 use pgwire::messages::startup::{
     Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey,
 };
-use tessera_engine::{ColumnInfo, CommandTag, TransactionStatus};
+use tessera_engine::{ColumnInfo, CommandTag, Notice, TransactionStatus};
 use tessera_types::{Report, SqlType};
 
 /// Field of an error with its facts as JSON. PostgreSQL does not use the letter, and its
@@ -133,6 +133,19 @@ pub(crate) fn row_description(
         out.put_i16(column.sql_type.size());
         out.put_i32(column.sql_type.typmod());
         out.put_i16(format(at));
+    }
+    finish(out, start);
+}
+
+/// NotificationResponse.
+pub(crate) fn notification(out: &mut Vec<u8>, notice: &Notice) {
+    let start = out.len();
+    out.put_slice(b"A\0\0\0\0");
+    out.put_i32(notice.process_id);
+    for text in [&notice.channel, &notice.payload] {
+        // A zero byte would end the text early; no client can have sent one.
+        out.put_slice(text.split('\0').next().unwrap_or_default().as_bytes());
+        out.put_u8(0);
     }
     finish(out, start);
 }
@@ -261,6 +274,18 @@ mod tests {
             format!("SELECT {}", u64::MAX)
         );
         assert_eq!(written(CommandTag::new("BEGIN")), "BEGIN");
+    }
+
+    #[test]
+    fn a_notification_is_a_number_and_two_texts() {
+        let mut out = Vec::new();
+        let notice = Notice {
+            channel: "c\0x".into(),
+            payload: "hello".into(),
+            process_id: 258,
+        };
+        notification(&mut out, &notice);
+        assert_eq!(out, b"A\0\0\0\x10\0\0\x01\x02c\0hello\0");
     }
 
     #[test]

@@ -105,6 +105,7 @@ enum Event {
     Terminated,
     Stopping,
     Timer,
+    Notified,
 }
 
 impl Connection {
@@ -238,9 +239,20 @@ impl Connection {
         }
     }
 
-    /// The end of a batch: notices, changed settings, ReadyForQuery.
+    /// Messages that the client listens for, between transactions. A session that has lost some is
+    /// ended when its client is waited for.
+    fn put_notifications(&mut self) -> Result<(), End> {
+        let taken = self.session.take_notifications().map_err(End::Fatal)?;
+        for notice in taken {
+            backend::notification(&mut self.wire.out, &notice);
+        }
+        Ok(())
+    }
+
+    /// The end of a batch: notices, messages, changed settings, ReadyForQuery.
     pub(crate) fn put_ready(&mut self) {
         self.put_notices();
+        let _ = self.put_notifications();
         for (name, value) in self.session.take_setting_changes() {
             backend::parameter_status(&mut self.wire.out, name, &value);
         }
@@ -277,10 +289,13 @@ impl Connection {
         {
             self.signals.arm(idle_since + limit);
         }
+        let hears = waiting == Waiting::Idle && self.session.hears();
         loop {
             let wire = &mut self.wire;
             let signals = &mut self.signals;
-            let event = poll_fn(|cx| {
+            // Exclusive, because a session may be sent to another thread and not shared between two.
+            let session = &mut self.session;
+            let event = poll_fn(move |cx| {
                 if let Poll::Ready(read) = wire.poll_read(cx) {
                     return Poll::Ready(Event::Read(read));
                 }
@@ -289,6 +304,9 @@ impl Connection {
                 }
                 if signals.stopping.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Event::Stopping);
+                }
+                if hears && session.poll_notifications(cx).is_ready() {
+                    return Poll::Ready(Event::Notified);
                 }
                 if signals.idle_armed && signals.idle.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Event::Timer);
@@ -302,6 +320,10 @@ impl Connection {
                 Event::Read(Err(gone)) => return Err(gone.into()),
                 Event::Terminated | Event::Stopping => {
                     return Err(End::Fatal(Session::termination_report()));
+                }
+                Event::Notified => {
+                    self.put_notifications()?;
+                    self.wire.flush().await?;
                 }
                 Event::Timer => {
                     self.signals.idle_armed = false;

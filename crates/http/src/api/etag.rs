@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
+use tessera_engine::keyvalue::SetCondition;
 
 use crate::problem::Problem;
 use crate::router::single;
@@ -79,6 +80,16 @@ impl Conditions {
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
         self.if_match.is_none() && self.if_none_match.is_none()
+    }
+
+    /// What the conditions ask for where there are no tags; none if they name some.
+    pub(super) fn presence(&self) -> Option<SetCondition> {
+        match (&self.if_match, &self.if_none_match) {
+            (None, None) => Some(SetCondition::Always),
+            (Some(Tags::Any), None) => Some(SetCondition::IfPresent),
+            (None, Some(Tags::Any)) => Some(SetCondition::IfAbsent),
+            _ => None,
+        }
     }
 
     /// Whether a write may go on from this state.

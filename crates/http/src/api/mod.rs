@@ -6,7 +6,9 @@
 //! - `idempotency`: answers remembered by `Idempotency-Key`.
 //! - `input`: strict JSON bodies, queries, path segments, media types.
 //! - `etag`: entity tags and their conditions.
+//! - `pages`: walks over many pages, each from one snapshot.
 //! - `keys`, `documents`, `sql`, `transactions`: the resources.
+//! - `changes`: what is committed, as a stream of events.
 //! - `openapi`: their description, made from the code.
 //!
 //! # Invariants
@@ -16,12 +18,14 @@
 //! 3. What is kept between requests is bounded and forgotten: tokens, answers, failures.
 
 mod caller;
+mod changes;
 mod documents;
 mod etag;
 mod idempotency;
 mod input;
 mod keys;
 mod openapi;
+mod pages;
 mod sql;
 mod tokens;
 mod transactions;
@@ -34,6 +38,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tessera_engine::{Engine, Throttle};
 use tessera_tasks::TaskGroup;
+use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -65,6 +70,8 @@ pub(crate) struct Api {
     throttle: Throttle,
     answers: Arc<Answers>,
     running: Arc<Running>,
+    /// Change streams that may be opened.
+    streams: Arc<Semaphore>,
     /// Requests that go on when their client is gone.
     detached: TaskGroup,
 }
@@ -78,6 +85,7 @@ impl Api {
             throttle: Throttle::new(FAILURES_MAX),
             answers: Arc::default(),
             running: Arc::default(),
+            streams: Arc::new(Semaphore::new(changes::STREAMS_MAX)),
             detached,
         }
     }
@@ -109,10 +117,14 @@ impl Api {
 /// The routes to data, and their description.
 pub(crate) fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
     let (router, mut api) = OpenApiRouter::with_openapi(openapi::document())
-        .routes(routes!(keys::list_spaces))
-        .routes(routes!(keys::scan, keys::drop_space))
-        .routes(routes!(keys::batch))
-        .routes(routes!(keys::get_key, keys::put_key, keys::delete_key))
+        .routes(routes!(keys::walk::list_spaces))
+        .routes(routes!(keys::walk::scan, keys::walk::drop_space))
+        .routes(routes!(keys::batch::batch))
+        .routes(routes!(
+            keys::one::get_key,
+            keys::one::put_key,
+            keys::one::delete_key
+        ))
         .routes(routes!(
             documents::collections::list,
             documents::collections::create
@@ -143,8 +155,10 @@ pub(crate) fn routes() -> (axum::Router<Shared>, utoipa::openapi::OpenApi) {
         .routes(routes!(transactions::begin))
         .routes(routes!(transactions::commit))
         .routes(routes!(transactions::roll_back))
+        .routes(routes!(changes::follow))
         .routes(routes!(tokens::mint, tokens::revoke))
         .split_for_parts();
     openapi::put_verbs_behind(&mut api);
+    openapi::describe_errors(&mut api);
     (router, api)
 }

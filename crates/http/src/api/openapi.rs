@@ -3,7 +3,30 @@
 use std::sync::OnceLock;
 
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa::openapi::{
+    ComponentsBuilder, Content, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Response,
+};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::problem::MEDIA_TYPE;
+
+/// An error (RFC 9457). There may be more members, such as `position` or `path`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `problem` writes")]
+struct Problem {
+    r#type: String,
+    /// What the status means.
+    title: String,
+    status: u16,
+    /// What went wrong.
+    detail: String,
+    /// SQLSTATE.
+    code: Option<String>,
+    /// Whether a repetition may succeed: `never`, `statement`, `transaction`, `later`.
+    retry: Option<String>,
+    /// Finds the request in the log.
+    correlation_id: Option<String>,
+}
 
 /// What is not made from handlers.
 pub(super) fn document() -> OpenApi {
@@ -25,6 +48,7 @@ pub(super) fn document() -> OpenApi {
             "bearer",
             SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)),
         )
+        .schema("Problem", Problem::schema())
         .build();
     let scheme = |name: &str| {
         utoipa::openapi::security::SecurityRequirement::new(name, Vec::<String>::new())
@@ -44,6 +68,39 @@ pub(super) fn put_verbs_behind(api: &mut OpenApi) {
         .into_iter()
         .map(|(path, item)| (public_path(&path), item))
         .collect();
+}
+
+/// Every error is a problem, also those that a handler does not list: a login that is not valid, a
+/// body that is too large, a conflict, a limit.
+pub(super) fn describe_errors(api: &mut OpenApi) {
+    let content = || {
+        let schema = RefOr::Ref(Ref::from_schema_name("Problem"));
+        RefOr::T(Content::new(Some(schema)))
+    };
+    for item in api.paths.paths.values_mut() {
+        let operations = [
+            &mut item.get,
+            &mut item.put,
+            &mut item.post,
+            &mut item.delete,
+            &mut item.patch,
+        ];
+        for operation in operations.into_iter().flatten() {
+            let responses = &mut operation.responses.responses;
+            for (status, response) in responses.iter_mut() {
+                let is_error = status.starts_with(['4', '5']);
+                if let RefOr::T(response) = response
+                    && is_error
+                    && response.content.is_empty()
+                {
+                    response.content.insert(MEDIA_TYPE.to_owned(), content());
+                }
+            }
+            let mut other = Response::new("Any other error");
+            other.content.insert(MEDIA_TYPE.to_owned(), content());
+            responses.insert("default".to_owned(), RefOr::T(other));
+        }
+    }
 }
 
 fn public_path(path: &str) -> String {

@@ -10,7 +10,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -26,7 +26,10 @@ use super::input::{self, Segments};
 use crate::problem::Problem;
 use crate::router::Shared;
 
-mod values;
+mod arrow;
+pub(super) mod values;
+
+use arrow::ArrowStream;
 
 /// Bytes of an answer that is not streamed.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -38,6 +41,40 @@ const ID_BYTES_MAX: usize = 64;
 const ID_BYTES: usize = 12;
 
 const NDJSON: &str = "application/x-ndjson";
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// One JSON object.
+    Whole,
+    /// JSON, line by line.
+    Lines,
+    Arrow,
+}
+
+impl Form {
+    fn of(headers: &HeaderMap) -> Form {
+        if input::prefers(headers, arrow::MEDIA_TYPE) {
+            Form::Arrow
+        } else if input::prefers(headers, NDJSON) {
+            Form::Lines
+        } else {
+            Form::Whole
+        }
+    }
+
+    fn media_type(self) -> &'static str {
+        match self {
+            Form::Whole => "application/json",
+            Form::Lines => NDJSON,
+            Form::Arrow => arrow::MEDIA_TYPE,
+        }
+    }
+
+    fn answer(self, body: Body) -> Response {
+        ([(header::CONTENT_TYPE, self.media_type())], body).into_response()
+    }
+}
+
 /// Names the running statement, for cancelling it.
 const STATEMENT: HeaderName = HeaderName::from_static("tessera-statement");
 
@@ -50,7 +87,7 @@ pub(super) struct SqlRequest {
     /// Values of the parameters. Strings are read as the parameter's type; numbers, booleans and
     /// null stand for themselves, objects for `json`, arrays for arrays or `json`.
     #[serde(default)]
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<Value>)]
     parameters: Vec<Value>,
     /// Session settings for this request, such as `search_path`.
     #[serde(default)]
@@ -77,7 +114,7 @@ pub(super) struct SqlAnswer {
     /// Absent if the statement returns no rows.
     columns: Option<Vec<ColumnAnswer>>,
     /// Integers, `numeric`, floats and booleans as such, `json` as it is, the rest as text.
-    #[schema(value_type = Vec<Vec<Object>>)]
+    #[schema(value_type = Option<Vec<Vec<Value>>>)]
     rows: Option<Vec<Vec<Value>>>,
     /// PostgreSQL's command tag, `INSERT 0 1`.
     tag: String,
@@ -132,10 +169,11 @@ struct Work {
     _listed: Listed,
 }
 
-/// Runs a statement. Whole results are JSON; with `Accept: application/x-ndjson` rows come as they
-/// are computed. A transaction over several statements is begun at `/api/v1/transactions`.
+/// Runs a statement. Whole results are JSON; with `Accept: application/x-ndjson`, or
+/// `application/vnd.apache.arrow.stream`, rows come as they are computed. A transaction over several statements is begun at `/api/v1/transactions`.
 #[utoipa::path(post, path = "/api/v1/sql", tag = "sql", request_body = SqlRequest,
-    responses((status = 200, content((SqlAnswer = "application/json"), (String = "application/x-ndjson"))),
+    responses((status = 200, content((SqlAnswer = "application/json"), (String = "application/x-ndjson"),
+            (Vec<u8> = "application/vnd.apache.arrow.stream"))),
         (status = 400, description = "Not a statement; `position` says where"),
         (status = 409, description = "It lost a conflict, or was cancelled"),
         (status = 504, description = "It ran out of time")))]
@@ -172,12 +210,12 @@ pub(super) async fn run(
     let format = work.session.format().clone();
     let params = values::parameters(&request.parameters, prepared.params(), &format)?;
     work.session.expect_end_of_batch();
-    let streams = input::prefers(&headers, NDJSON);
+    let form = Form::of(&headers);
     let mut response = match work.session.execute(&prepared, &params).await? {
-        Outcome::Empty => work.command("", streams).await?,
-        Outcome::Command(tag) => work.command(&tag.to_string(), streams).await?,
-        Outcome::Rows(rows) if streams => streamed(work, rows).await?,
-        Outcome::Rows(rows) => work.whole(rows).await?,
+        Outcome::Empty => work.command("", form).await?,
+        Outcome::Command(tag) => work.command(&tag.to_string(), form).await?,
+        Outcome::Rows(rows) if form == Form::Whole => work.whole(rows).await?,
+        Outcome::Rows(rows) => streamed(work, rows, form).await?,
         Outcome::CopyIn(_) | Outcome::CopyOut(_) => {
             return Err(Report::unsupported("COPY is not part of this protocol").into());
         }
@@ -257,13 +295,16 @@ impl Work {
             .collect()
     }
 
-    async fn command(mut self, tag: &str, streams: bool) -> Result<Response, Problem> {
+    async fn command(mut self, tag: &str, form: Form) -> Result<Response, Problem> {
         self.finish().await?;
+        if form == Form::Arrow {
+            return Ok(form.answer(Body::from(ArrowStream::command(tag)?)));
+        }
         let mut text = json!({ "tag": tag, "notices": self.notices() }).to_string();
-        if streams {
+        if form == Form::Lines {
             text.push('\n');
         }
-        Ok(answer(streams, Body::from(text)))
+        Ok(form.answer(Body::from(text)))
     }
 
     async fn whole(mut self, mut rows: Rows) -> Result<Response, Problem> {
@@ -300,13 +341,8 @@ impl Work {
         out.extend_from_slice(b",\"notices\":");
         out.extend_from_slice(Value::from(self.notices()).to_string().as_bytes());
         out.push(b'}');
-        Ok(answer(false, Body::from(out)))
+        Ok(Form::Whole.answer(Body::from(out)))
     }
-}
-
-fn answer(streams: bool, body: Body) -> Response {
-    let media_type = if streams { NDJSON } else { "application/json" };
-    ([(header::CONTENT_TYPE, media_type)], body).into_response()
 }
 
 fn columns_of(columns: &[ColumnInfo]) -> Value {
@@ -324,45 +360,66 @@ struct Streaming {
     first: Option<RowBatch>,
     columns: Arc<[ColumnInfo]>,
     count: u64,
-    has_begun: bool,
     /// There was not even a first row.
     is_at_end: bool,
+    /// Absent for lines of JSON.
+    arrow: Option<ArrowStream>,
 }
 
 /// Answers once the first rows are there, so that what fails at once has its status.
-async fn streamed(mut work: Work, mut rows: Rows) -> Result<Response, Problem> {
+async fn streamed(mut work: Work, mut rows: Rows, form: Form) -> Result<Response, Problem> {
     let first = work.session.next_rows(&mut rows).await?;
     let columns = rows.columns().clone();
-    let streaming = Streaming {
+    let arrow = match form {
+        Form::Arrow => Some(ArrowStream::new(&columns)?),
+        Form::Whole | Form::Lines => None,
+    };
+    let mut streaming = Streaming {
         work,
         rows: Some(rows),
         is_at_end: first.is_none(),
         first,
         columns,
         count: 0,
-        has_begun: false,
+        arrow,
     };
+    let begin = streaming.begin()?;
     let pieces = stream::unfold(streaming, |mut streaming| async move {
         let piece = streaming.piece().await?;
-        Some((Ok::<_, std::convert::Infallible>(piece), streaming))
+        Some((piece, streaming))
     });
-    Ok(answer(true, Body::from_stream(pieces)))
+    let pieces = stream::iter([Ok(begin)]).chain(pieces);
+    Ok(form.answer(Body::from_stream(pieces)))
 }
 
+/// A stream of a format that has no place for errors ends before its end.
+#[derive(Debug, thiserror::Error)]
+#[error("the statement failed on the way")]
+struct CutOff;
+
 impl Streaming {
-    /// The next lines; none at the end.
-    async fn piece(&mut self) -> Option<Bytes> {
+    /// The columns and the first rows.
+    fn begin(&mut self) -> Result<Bytes, Report> {
         let mut out = Vec::new();
-        if !self.has_begun {
-            self.has_begun = true;
+        if self.arrow.is_none() {
             out.extend_from_slice(b"{\"columns\":");
             out.extend_from_slice(columns_of(&self.columns).to_string().as_bytes());
             out.extend_from_slice(b"}\n");
-            if let Some(batch) = self.first.take() {
-                self.write(&mut out, &batch);
-                return Some(out.into());
+        }
+        match self.first.take() {
+            Some(batch) => self.write(&mut out, &batch)?,
+            None => {
+                if let Some(arrow) = &mut self.arrow {
+                    out = arrow.take();
+                }
             }
         }
+        Ok(out.into())
+    }
+
+    /// The next rows; none at the end.
+    async fn piece(&mut self) -> Option<Result<Bytes, CutOff>> {
+        let mut out = Vec::new();
         let rows = self.rows.as_mut()?;
         let next = if self.is_at_end {
             Ok(None)
@@ -370,10 +427,13 @@ impl Streaming {
             self.work.session.next_rows(rows).await
         };
         let ended = match next {
-            Ok(Some(batch)) => {
-                self.write(&mut out, &batch);
-                return Some(out.into());
-            }
+            Ok(Some(batch)) => match self.write(&mut out, &batch) {
+                Ok(()) => return Some(Ok(out.into())),
+                Err(report) => {
+                    self.work.session.fail();
+                    Err(report)
+                }
+            },
             Ok(None) => {
                 let tag = rows.tag(self.count).to_string();
                 self.rows = None;
@@ -382,6 +442,17 @@ impl Streaming {
             Err(report) => Err(report),
         };
         self.rows = None;
+        if let Some(arrow) = &mut self.arrow {
+            let ended = ended.and_then(|_| arrow.finish());
+            return Some(match ended {
+                Ok(()) => Ok(arrow.take().into()),
+                Err(report) => {
+                    let correlation_id = &self.work.caller.correlation_id;
+                    tracing::info!(%correlation_id, error = %report.message, "a stream of rows was cut off");
+                    Err(CutOff)
+                }
+            });
+        }
         let last = match ended {
             Ok(tag) => json!({ "tag": tag, "notices": self.work.notices() }),
             Err(report) => {
@@ -391,16 +462,22 @@ impl Streaming {
         };
         out.extend_from_slice(last.to_string().as_bytes());
         out.push(b'\n');
-        Some(out.into())
+        Some(Ok(out.into()))
     }
 
-    fn write(&mut self, out: &mut Vec<u8>, batch: &RowBatch) {
+    fn write(&mut self, out: &mut Vec<u8>, batch: &RowBatch) -> Result<(), Report> {
         let format = self.work.session.format().clone();
-        for row in 0..batch.rows() {
-            values::write_row(out, batch, row, &self.columns, &format);
-            out.push(b'\n');
+        if let Some(arrow) = &mut self.arrow {
+            arrow.write(batch, &format)?;
+            *out = arrow.take();
+        } else {
+            for row in 0..batch.rows() {
+                values::write_row(out, batch, row, &self.columns, &format);
+                out.push(b'\n');
+            }
         }
         self.count += batch.rows() as u64;
+        Ok(())
     }
 }
 

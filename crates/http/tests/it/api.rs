@@ -26,14 +26,20 @@ macro_rules! files {
     )*};
 }
 
-files! { keys batches collections documents queries sql transactions logins strict_json idempotency rights }
+files! {
+    keys values batches pages collections documents queries sql transactions logins strict_json
+    idempotency rights abuse
+}
 
 /// A file that no test runs would be believed to hold.
 #[test]
 fn every_file_is_run() {
     let known = [
         "keys",
+        "values",
         "batches",
+        "pages",
+        "abuse",
         "collections",
         "documents",
         "queries",
@@ -92,6 +98,86 @@ async fn a_hundred_thousand_nested_arrays_are_a_bad_request() {
         assert_eq!(answer.status, 400, "{path}");
         assert_eq!(answer.json()["code"], "54001", "{path}");
     }
+    world.stop().await;
+}
+
+/// Row 57: patterns that make backtracking engines hang are answered at once, or refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn patterns_of_users_take_linear_time() {
+    let world = World::with(ApiOptions::default(), |options| {
+        let limit = "statement_timeout".to_owned();
+        options.setting_defaults = vec![(limit, "60000".to_owned())];
+    })
+    .await;
+    let login = admin();
+    let post = |path: &str| head(&[&format!("POST {path}")]);
+    let text = "a".repeat(200_000) + "!";
+    let insert = serde_json::json!({ "_id": "long", "text": text }).to_string();
+    let path = "/api/v1/documents/texts";
+    let made = send(
+        &world,
+        &post("/api/v1/documents"),
+        Some(&login),
+        br#"{"name": "texts"}"#,
+    )
+    .await;
+    assert_eq!(made.status, 201);
+    let inserted = send(&world, &post(path), Some(&login), insert.as_bytes()).await;
+    assert_eq!(inserted.status, 201);
+    for (pattern, count) in [("(a+)+$", 0), ("^(a|aa)+$", 0), ("(a*)*!$", 1)] {
+        let filter = serde_json::json!({ "filter": { "text": { "$regex": pattern } } });
+        let path = "/api/v1/documents/texts:count";
+        let answer = send(
+            &world,
+            &post(path),
+            Some(&login),
+            filter.to_string().as_bytes(),
+        )
+        .await;
+        assert_eq!(answer.json()["count"], count, "{pattern}");
+    }
+    let like = format!("SELECT repeat('a', 200000) LIKE '{}b'", "%a".repeat(20));
+    let body = serde_json::json!({ "statement": like }).to_string();
+    let answer = send(&world, &post("/api/v1/sql"), Some(&login), body.as_bytes()).await;
+    assert_eq!(answer.json()["rows"], serde_json::json!([[false]]));
+    let huge = serde_json::json!({ "filter": { "text": { "$regex": "(a{1000}){1000}" } } });
+    let path = "/api/v1/documents/texts:count";
+    let answer = send(
+        &world,
+        &post(path),
+        Some(&login),
+        huge.to_string().as_bytes(),
+    )
+    .await;
+    assert_eq!(answer.status, 400, "{answer:?}");
+    world.stop().await;
+}
+
+/// Rows that are computed while a client reads them, in Arrow's format.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_come_as_arrow_and_a_stream_that_fails_is_cut_off() {
+    let world = World::start(ApiOptions::default()).await;
+    let login = admin();
+    let media_type = "application/vnd.apache.arrow.stream";
+    let post = head(&["POST /api/v1/sql", &format!("Accept: {media_type}")]);
+    let body = br#"{"statement": "SELECT n FROM generate_series(1, 20000) AS g(n)"}"#;
+    let answer = send(&world, &post, Some(&login), body).await;
+    assert_eq!(
+        (answer.status, &*answer.headers["content-type"]),
+        (200, media_type)
+    );
+    let end = [255, 255, 255, 255, 0, 0, 0, 0];
+    assert!(answer.body.starts_with(&end[..4]) && answer.body.ends_with(&end));
+    assert!(answer.body.len() > 20_000 * 4, "{}", answer.body.len());
+    let body = br#"{"statement": "SELECT 1/0 AS a"}"#;
+    let answer = send(&world, &post, Some(&login), body).await;
+    assert_eq!(answer.json()["code"], "22012");
+    // Fails in its last row: what was sent has no end, neither Arrow's nor that of the chunks.
+    let body =
+        br#"{"statement": "SELECT 1 / (200000 - n) FROM generate_series(1, 200000) AS g(n)"}"#;
+    let cut = script::send_raw(&world, &post, Some(&login), body).await;
+    assert!(cut.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    assert!(!cut.ends_with(b"0\r\n\r\n"), "the answer is whole");
     world.stop().await;
 }
 

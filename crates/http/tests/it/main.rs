@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
 mod api;
+mod changes;
 mod script;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -107,6 +108,42 @@ async fn answers_carry_protective_headers_and_problems_are_problems() {
     assert!(missing.contains("application/problem+json") && missing.contains("\"status\":404"));
     let request = b"DELETE /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     assert_eq!(status(&raw(&server, request).await), "405");
+}
+
+/// Swagger UI comes from this server alone: every file of the page, and a policy without exceptions.
+#[tokio::test]
+async fn the_api_can_be_read_in_a_browser_offline() {
+    let (server, _) = start(|_| {}).await;
+    let page = get(&server, "/api/v1/docs").await;
+    assert_eq!(status(&page), "200");
+    assert!(page.contains("script-src 'self'; style-src 'self'") && !page.contains("unsafe"));
+    assert!(
+        !page.contains("default-src 'none'; style-src 'self'; frame"),
+        "one policy"
+    );
+    let names = page.split("=\"/api/v1/docs/").skip(1);
+    let names: Vec<&str> = names.filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(names.len(), 4, "{page}");
+    for name in names {
+        let request = format!(
+            "GET /api/v1/docs/{name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        );
+        let mut stream = TcpStream::connect(server.address()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"), "{name}");
+        let text = String::from_utf8_lossy(&answer);
+        assert!(
+            text.contains("nosniff") && text.contains("content-type: "),
+            "{name}"
+        );
+    }
+    assert_eq!(
+        status(&get(&server, "/api/v1/docs/nothing.js").await),
+        "404"
+    );
+    assert!(get(&server, "/").await.contains("href=\"/api/v1/docs\""));
 }
 
 #[tokio::test]

@@ -145,6 +145,16 @@ pub(crate) async fn send(
     login: Option<&str>,
     body: &[u8],
 ) -> Answer {
+    Answer::parse(&send_raw(world, head, login, body).await)
+}
+
+/// The same, and its answer as it came.
+pub(crate) async fn send_raw(
+    world: &World,
+    head: &[String],
+    login: Option<&str>,
+    body: &[u8],
+) -> Vec<u8> {
     let mut stream = TcpStream::connect(world.server.address()).await.unwrap();
     let mut lines = head.iter();
     let mut text = format!("{} HTTP/1.1\r\n", lines.next().unwrap());
@@ -168,7 +178,7 @@ pub(crate) async fn send(
     let _ = tokio::time::timeout(Duration::from_secs(60), reading)
         .await
         .expect("an answer");
-    Answer::parse(&answer)
+    answer
 }
 
 pub(crate) fn basic(user: &str, password: &str) -> String {

@@ -5,6 +5,7 @@
 mod clients;
 mod limits;
 mod login;
+mod notifications;
 mod raw;
 mod script;
 mod support;

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tessera_engine::Report;
@@ -44,7 +45,18 @@ pub(crate) struct BulkAnswer {
     /// In the order of the documents: `{"id", "version", "outcome"}` or `{"error": problem}`.
     /// Shorter than the documents if it stopped.
     #[schema(value_type = Vec<Object>)]
-    results: Vec<Value>,
+    results: Vec<BulkResult>,
+}
+
+/// What became of one of many.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum BulkResult {
+    Written(WrittenAnswer),
+    Failed {
+        /// A problem.
+        error: Value,
+    },
 }
 
 /// Inserts one document (an object) or many (an array, or one object per line as
@@ -65,11 +77,18 @@ pub(crate) async fn insert(
 ) -> Result<Response, Problem> {
     match input::content_type(&headers)?.as_str() {
         "" | "application/json" => match input::value(&body)? {
-            Value::Array(bodies) => insert_many(&caller, &name, &params, bodies).await,
+            Value::Array(bodies) => {
+                let again = || match input::value(&body)? {
+                    Value::Array(bodies) => Ok(bodies),
+                    _ => Ok(Vec::new()),
+                };
+                insert_many(&caller, &name, &params, bodies, again).await
+            }
             body => insert_one(&caller, &name, &body).await,
         },
         "application/x-ndjson" | "application/jsonl" => {
-            insert_many(&caller, &name, &params, lines(&body)?).await
+            let bodies = lines(&body)?;
+            insert_many(&caller, &name, &params, bodies, || lines(&body)).await
         }
         _ => Err(input::unsupported_media_type(
             "application/json or application/x-ndjson",
@@ -119,11 +138,14 @@ async fn insert_one(caller: &Caller, name: &str, body: &Value) -> Result<Respons
     Ok(response)
 }
 
+/// Inserts documents; `again` reads them once more, for when the work lost a conflict: that is
+/// rare, and a copy of all of them would be made for nothing.
 async fn insert_many(
     caller: &Caller,
     name: &str,
     params: &InsertParams,
     bodies: Vec<Value>,
+    again: impl Fn() -> Result<Vec<Value>, Problem> + Send + Sync,
 ) -> Result<Response, Problem> {
     if bodies.len() > BULK_MAX {
         return Err(too_many());
@@ -133,14 +155,19 @@ async fn insert_many(
     } else {
         BulkOrder::Unordered
     };
-    let (client, bodies, atomic) = (&caller.client, &bodies, params.atomic);
+    let (client, atomic) = (&caller.client, params.atomic);
+    let (first, again) = (&Mutex::new(Some(bodies)), &again);
     let answer = client
         .run(&caller.write("insert documents"), move |txn| async move {
             let collection = client.collection(&txn, name).await?;
-            let writes = bodies.iter().map(|body| BulkWrite::Insert {
-                id: None,
-                body: body.clone(),
-            });
+            let bodies = first.lock().take();
+            let bodies = match bodies {
+                Some(bodies) => bodies,
+                None => again().map_err(|problem| Report::internal(problem.detail))?,
+            };
+            let writes = bodies
+                .into_iter()
+                .map(|body| BulkWrite::Insert { id: None, body });
             let answers = collection.bulk(&txn, writes.collect(), order).await?;
             let mut bulk = BulkAnswer {
                 inserted: 0,
@@ -151,7 +178,7 @@ async fn insert_many(
                 let result = match answer {
                     Ok(written) => {
                         bulk.inserted += 1;
-                        serde_json::to_value(WrittenAnswer::of(&written))
+                        BulkResult::Written(WrittenAnswer::of(&written))
                     }
                     Err(error) if atomic => {
                         let report = Report::from(error);
@@ -159,12 +186,10 @@ async fn insert_many(
                     }
                     Err(error) => {
                         bulk.failed += 1;
-                        let problem = Problem::from(Report::from(error)).to_value(None);
-                        Ok(serde_json::json!({ "error": problem }))
+                        let error = Problem::from(Report::from(error)).to_value(None);
+                        BulkResult::Failed { error }
                     }
                 };
-                let result = result
-                    .map_err(|_| Report::internal("an answer could not be written as JSON"))?;
                 bulk.results.push(result);
             }
             Ok(bulk)

@@ -9,12 +9,14 @@ use tessera_engine::Report;
 use tessera_engine::documents::{
     Document, Explain, JsonPath, Pipeline, Projection, Query, Sort, Way,
 };
+use tessera_engine::models::Pinned;
 use tessera_types::codes;
 use utoipa::ToSchema;
 
 use super::{ANSWER_BYTES_MAX, DocumentAnswer, filter};
 use crate::api::caller::Caller;
 use crate::api::input::{self, Segments};
+use crate::api::pages::{self, Page};
 use crate::problem::Problem;
 
 /// Documents of a page when nothing is said, and at most.
@@ -45,6 +47,9 @@ pub(crate) struct QueryRequest {
     skip: u64,
     /// `next` of the page before, with the same filter and sort.
     page: Option<String>,
+    /// Whether all pages show the state of the first; true by default. The snapshot is kept for 60
+    /// seconds from page to page, 10 minutes in all; later pages are answered with 410.
+    snapshot: Option<bool>,
 }
 
 /// A page.
@@ -148,10 +153,11 @@ impl ExplainAnswer {
 struct Asked {
     query: Query,
     nodes: Option<JsonPath>,
+    page: Page,
 }
 
 impl QueryRequest {
-    fn parse(self) -> Result<Asked, Problem> {
+    fn parse(self, caller: &Caller) -> Result<Asked, Problem> {
         let parsed = |error| Problem::from(Report::from(error));
         let nodes = self.jsonpath.as_deref().map(JsonPath::parse);
         let nodes = nodes.transpose().map_err(parsed)?;
@@ -174,16 +180,20 @@ impl QueryRequest {
         query.limit = Some(input::limit(self.limit, PAGE_DEFAULT, PAGE_MAX)?);
         query.skip = usize::try_from(self.skip).unwrap_or(usize::MAX);
         query.paging = true;
-        query.after = self.page;
-        Ok(Asked { query, nodes })
+        let snapshot = self.snapshot.unwrap_or(true);
+        let page = Page::of(caller, self.page.as_deref(), snapshot)?;
+        query.after.clone_from(&page.place);
+        Ok(Asked { query, nodes, page })
     }
 }
 
-/// Finds documents, a page at a time. Pages are stable: what was before is not given again,
-/// whatever was written in between; in a REPEATABLE READ transaction all pages show one state.
+/// Finds documents, a page at a time. All pages show the state of the first one, unless `snapshot`
+/// is false: then what was before is not given again, whatever was written in between. Inside of a
+/// transaction its isolation level decides.
 #[utoipa::path(post, path = "/api/v1/documents:query/{collection}", tag = "documents",
     params(("collection" = String, Path)), request_body = QueryRequest,
     responses((status = 200, body = QueryAnswer), (status = 404, description = "No such collection"),
+        (status = 410, description = "The snapshot of the pages is not kept any more"),
         (status = 413, description = "The page, or its sort, is too large")))]
 pub(crate) async fn query(
     caller: Caller,
@@ -192,12 +202,23 @@ pub(crate) async fn query(
     body: Bytes,
 ) -> Result<Json<QueryAnswer>, Problem> {
     input::expect_json(&headers)?;
-    let asked = input::json_or_default::<QueryRequest>(&body)?.parse()?;
-    let (client, name, asked) = (&caller.client, name.as_str(), &asked);
-    let answer = client
+    let asked = input::json_or_default::<QueryRequest>(&body)?.parse(&caller)?;
+    let Asked { query, nodes, page } = asked;
+    let (client, name, query, nodes) = (&caller.client, name.as_str(), &query, nodes.as_ref());
+    let pinned = page.pinned();
+    let now = client.now();
+    let (mut answer, first) = client
         .run(&caller.read("query documents"), move |txn| async move {
             let collection = client.collection(&txn, name).await?;
-            let mut found = collection.find(txn.view(), &asked.query).await?;
+            let view = match pinned {
+                Some(pinned) => {
+                    pinned.check(&collection)?;
+                    pinned.view()
+                }
+                None => txn.view(),
+            };
+            let first = Pinned::new(view.clone(), now, &collection);
+            let mut found = collection.find(view, query).await?;
             let mut answer = QueryAnswer {
                 documents: None,
                 nodes: None,
@@ -207,13 +228,13 @@ pub(crate) async fn query(
             let mut bytes = 0;
             while let Some(batch) = found.next_batch().await? {
                 for document in &batch {
-                    bytes += answer.add(document, asked.nodes.as_ref())?;
+                    bytes += answer.add(document, nodes)?;
                     if bytes > ANSWER_BYTES_MAX {
                         return Err(too_large());
                     }
                 }
             }
-            if asked.nodes.is_some() {
+            if nodes.is_some() {
                 answer.nodes.get_or_insert_default();
             } else {
                 answer.documents.get_or_insert_default();
@@ -221,9 +242,11 @@ pub(crate) async fn query(
             answer.next = found.token()?;
             answer.examined = found.examined();
             client.proposals().note(&found);
-            Ok(answer)
+            Ok((answer, first))
         })
-        .await?;
+        .await
+        .map_err(pages::failed)?;
+    answer.next = page.next(client, answer.next.take(), Some(first));
     Ok(Json(answer))
 }
 
@@ -272,7 +295,7 @@ pub(crate) async fn count(
     body: Bytes,
 ) -> Result<Json<CountAnswer>, Problem> {
     input::expect_json(&headers)?;
-    let asked = input::json_or_default::<QueryRequest>(&body)?.parse()?;
+    let asked = input::json_or_default::<QueryRequest>(&body)?.parse(&caller)?;
     let (client, name, filter) = (&caller.client, name.as_str(), &asked.query.filter);
     let count = client
         .run(&caller.read("count documents"), move |txn| async move {
@@ -287,8 +310,8 @@ pub(crate) async fn count(
 #[utoipa::path(post, path = "/api/v1/documents:aggregate/{collection}", tag = "documents",
     params(("collection" = String, Path)), request_body = AggregateRequest,
     responses((status = 200, body = AggregateAnswer), (status = 404, description = "No such collection"),
-        (status = 413, description = "Too many bytes are held or answered"),
-        (status = 501, description = "A stage or operator that is not here")))]
+        (status = 400, description = "A stage or operator that is not here"),
+        (status = 413, description = "Too many bytes are held or answered")))]
 pub(crate) async fn aggregate(
     caller: Caller,
     Segments(name): Segments<String>,
@@ -350,7 +373,7 @@ pub(crate) async fn explain(
     body: Bytes,
 ) -> Result<(StatusCode, Json<ExplainAnswer>), Problem> {
     input::expect_json(&headers)?;
-    let asked = input::json_or_default::<QueryRequest>(&body)?.parse()?;
+    let asked = input::json_or_default::<QueryRequest>(&body)?.parse(&caller)?;
     let (client, name, query) = (&caller.client, name.as_str(), &asked.query);
     let explain = client
         .run(&caller.read("explain a query"), move |txn| async move {

@@ -29,7 +29,13 @@ pub(super) fn write_row(
     out.push(b']');
 }
 
-fn write(out: &mut Vec<u8>, value: ValueRef<'_>, sql_type: &SqlType, format: &FormatContext) {
+/// One value as JSON.
+pub(in crate::api) fn write(
+    out: &mut Vec<u8>,
+    value: ValueRef<'_>,
+    sql_type: &SqlType,
+    format: &FormatContext,
+) {
     match value {
         ValueRef::Null => out.extend_from_slice(b"null"),
         ValueRef::Boolean(true) => out.extend_from_slice(b"true"),
