@@ -1,14 +1,14 @@
 //! What the Redis port gets from the engine: users, transactions, key spaces.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tessera_engine::models::{BeginOptions, database_name};
-use tessera_engine::{ADMIN, Engine};
+use tessera_engine::{ADMIN, Engine, Throttle};
 use tessera_environment::{Clock, Environment};
 use tessera_keyvalue::Space;
 use tessera_redis::{Attempt, DATABASES, Database, Door, Login, ServerFacts};
@@ -18,6 +18,8 @@ use tessera_types::{RelationId, Report, codes};
 
 /// The name by which clients of Redis log in who give no name.
 const DEFAULT_USER: &str = "default";
+/// Failed logins of one address within a minute, after which more are refused unheard.
+const FAILED_LOGINS_MAX: u32 = 10;
 
 /// The engine as the Redis port sees it.
 pub(crate) struct RedisDoor {
@@ -26,6 +28,7 @@ pub(crate) struct RedisDoor {
     /// Nobody needs a password: `auth = "trust"`.
     is_trusting: bool,
     started: Duration,
+    logins: Throttle,
     /// Numbers of the databases that are open.
     numbers: Mutex<HashMap<RelationId, u32>>,
 }
@@ -37,6 +40,7 @@ impl RedisDoor {
             is_trusting,
             started: environment.clock.monotonic(),
             environment,
+            logins: Throttle::new(FAILED_LOGINS_MAX),
             numbers: Mutex::default(),
         }
     }
@@ -70,6 +74,18 @@ impl Door for RedisDoor {
         })
     }
 
+    fn may_log_in(&self, peer: IpAddr) -> bool {
+        self.logins.allows(peer, Instant::now())
+    }
+
+    fn note_login(&self, peer: IpAddr, is_success: bool) {
+        if is_success {
+            self.logins.succeeded(peer);
+        } else {
+            self.logins.failed(peer, Instant::now());
+        }
+    }
+
     fn transactions(&self) -> &Arc<Transactions> {
         self.engine.transaction_manager()
     }
@@ -85,6 +101,17 @@ impl Door for RedisDoor {
     fn join(&self, login: &Login, token: &str) -> Result<Transaction, Report> {
         let joined = self.engine.client(&login.user)?.join(token)?;
         Ok(joined.transaction().clone())
+    }
+
+    fn token(&self, login: &Login, txn: &Transaction) -> Result<String, Report> {
+        Ok(self.engine.client(&login.user)?.token(txn))
+    }
+
+    fn explain(&self, login: &Login, txn: &Transaction, report: Report) -> Report {
+        match self.engine.client(&login.user) {
+            Ok(client) => client.explain(Some(txn), report),
+            Err(_) => report,
+        }
     }
 
     fn space<'a>(
@@ -108,8 +135,16 @@ impl Door for RedisDoor {
         })
     }
 
+    fn is_there(&self, space: &Space) -> bool {
+        self.engine.has_key_space(space)
+    }
+
     fn database_of(&self, space: &Space) -> Option<u32> {
         self.numbers.lock().get(&space.relation()).copied()
+    }
+
+    fn database_of_relation(&self, relation: RelationId) -> Option<u32> {
+        self.engine.database_number(relation)
     }
 
     fn clock(&self) -> &dyn Clock {

@@ -109,6 +109,8 @@ async fn run(config: &Config, environment: Environment) -> Result<Exit, Failure>
         recent_bytes_max: config.recent_memory_bytes,
         cache_bytes: config.cache_bytes,
         write_buffer_bytes_max: config.write_buffer_bytes,
+        changes_retention_bytes: config.changes_retention_bytes as u64,
+        changes_retention_time: Some(config.changes_retention_time).filter(|time| !time.is_zero()),
         query_threads: config.query_threads,
         sessions_max: config.connections_max,
         sessions_reserved: config.connections_reserved,

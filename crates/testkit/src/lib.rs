@@ -2,6 +2,8 @@
 //!
 //! # Map
 //! - `server`: [`TestServer`]: start, connect, restart, stop.
+//! - `doors`: one client's connections to all protocols, and the transactions that they share.
+//! - `wire`: small clients of the Redis and the HTTP port.
 //! - `log_lines`: a WARN or ERROR line that no test announced fails the test.
 //! - `bin/crash`: kills a server process under load and compares what is left.
 //! - `bin/reference`: the book's reference pages, written from the code.
@@ -13,8 +15,10 @@
 //! # Not here
 //! Tests; what they assert.
 
+pub mod doors;
 mod log_lines;
 mod server;
+pub mod wire;
 
 pub use log_lines::{allow_log_line, unexpected_log_lines, watch_log};
 pub use server::{TestOptions, TestServer};

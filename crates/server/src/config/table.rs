@@ -216,6 +216,18 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "Changes that one transaction keeps in memory before it writes them to a file.",
     ),
     setting(
+        "changes_retention",
+        Kind::Bytes { min: 0 },
+        "128MB",
+        "Log kept for clients that follow the changes, beyond what a restart needs.",
+    ),
+    setting(
+        "changes_retention_time",
+        Kind::Duration,
+        "0s",
+        "Age at which that log is removed though there is room for it; 0 for none.",
+    ),
+    setting(
         "query_threads",
         Kind::Count { min: 0, max: 1024 },
         "0",

@@ -40,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) recent_memory_bytes: usize,
     pub(crate) cache_bytes: usize,
     pub(crate) write_buffer_bytes: usize,
+    pub(crate) changes_retention_bytes: usize,
+    pub(crate) changes_retention_time: Duration,
     pub(crate) query_threads: usize,
     pub(crate) drain_timeout: Duration,
 }
@@ -168,6 +170,8 @@ impl Config {
             recent_memory_bytes: reader.bytes("recent_memory"),
             cache_bytes: reader.bytes("cache_memory"),
             write_buffer_bytes: reader.bytes("write_buffer"),
+            changes_retention_bytes: reader.bytes("changes_retention"),
+            changes_retention_time: reader.duration("changes_retention_time"),
             query_threads: reader.count("query_threads"),
             drain_timeout: reader.duration("drain_timeout"),
         };

@@ -1,4 +1,5 @@
-//! The Redis port of a real server: logins, and one transaction over two protocols.
+//! The Redis port of a real server: logins, one transaction over two protocols, key spaces that are
+//! dropped, metrics.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -110,10 +111,90 @@ fn one_transaction_spans_sql_and_keys() {
         let texts: Vec<String> = (0..3).map(|at| row.get(at)).collect();
         assert_eq!(texts, ["stock:a1", "9", "string"]);
         assert_eq!(row.get::<_, Option<i64>>(3), None, "no time to live");
-        let refused = sql.execute("DELETE FROM kv.db0", &[]).await.unwrap_err();
-        assert_eq!(refused.code().unwrap().code(), "0A000");
+        let deleted = sql.execute("DELETE FROM kv.db0", &[]).await;
+        assert_eq!(deleted.unwrap(), 1);
+        let mut other = Redis::connect(server.redis.unwrap());
+        assert_eq!(other.say("EXISTS stock:a1"), ":0");
         drop(sql);
         connection.await.unwrap().unwrap();
     });
+    server.stop(&[]);
+}
+
+/// Method: the space is dropped over HTTP while a client has it open.
+#[test]
+fn what_is_written_after_a_drop_is_there_for_everybody() {
+    let (_folder, data_dir) = folder();
+    let mut command = serve(&data_dir);
+    command.args(["--auth", "trust", "--redis", "127.0.0.1:0"]);
+    let server = TestServer::start_with(&mut command);
+    let mut numbered = Redis::connect(server.redis.unwrap());
+    let mut named = Redis::connect(server.redis.unwrap());
+    assert_eq!(named.say("SELECT carts"), "+OK");
+    for redis in [&mut numbered, &mut named] {
+        assert_eq!(redis.say("SET k old"), "+OK");
+    }
+    for space in ["db0", "carts"] {
+        let mut stream = TcpStream::connect(server.http).unwrap();
+        let request = format!(
+            "DELETE /api/v1/keys/{space} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
+    }
+    assert_eq!(numbered.say("GET k"), "$-1");
+    assert_eq!(numbered.say("SET k new"), "+OK");
+    let mut other = Redis::connect(server.redis.unwrap());
+    assert_eq!(other.say("GET k"), "new");
+    let gone = named.say("SET k new");
+    assert!(
+        gone.starts_with("-ERR key space \"carts\" was dropped"),
+        "{gone}"
+    );
+    assert_eq!(named.say("SELECT carts"), "+OK");
+    assert_eq!(named.say("GET k"), "$-1");
+    server.stop(&[]);
+}
+
+#[test]
+fn the_port_is_in_the_metrics() {
+    let (_folder, data_dir) = folder();
+    let mut command = serve(&data_dir);
+    command.args(["--auth", "trust", "--redis", "127.0.0.1:0"]);
+    let server = TestServer::start_with(&mut command);
+    let mut redis = Redis::connect(server.redis.unwrap());
+    assert_eq!(redis.say("HSET h f v"), ":1");
+    assert_eq!(redis.say("HGET h f"), "v");
+    assert!(redis.say("INCR h").starts_with("-WRONGTYPE"));
+    for (series, value) in [
+        (
+            "tessera_connections{protocol=\"redis\",state=\"active\"}",
+            1.0,
+        ),
+        (
+            "tessera_connections_total{protocol=\"redis\",result=\"accepted\"}",
+            1.0,
+        ),
+        (
+            "tessera_redis_commands_total{class=\"hash\",result=\"ok\"}",
+            2.0,
+        ),
+        (
+            "tessera_redis_commands_total{class=\"string\",result=\"error\"}",
+            1.0,
+        ),
+        (
+            "tessera_redis_command_duration_seconds_count{class=\"hash\"}",
+            2.0,
+        ),
+        ("tessera_redis_error_replies_total", 1.0),
+    ] {
+        assert_eq!(server.metric(series), value, "{series}");
+    }
+    assert!(
+        server.metric("tessera_network_bytes_total{protocol=\"redis\",direction=\"in\"}") > 20.0
+    );
     server.stop(&[]);
 }

@@ -4,7 +4,9 @@
 //! # Map
 //! - `process`: the server process: start, kill, stop.
 //! - `workload`: random transactions over several tables, by many clients at once.
-//! - `lists`: list-append transactions at every isolation level, and the check of their history.
+//! - `lists`: list-append transactions over keys, documents and rows at every isolation level, and
+//!   the check of their history.
+//! - `orders`: orders in a key, a document and a row, each in one serializable transaction.
 //! - `model`: what must be there, may be there, must not be there; the comparison.
 //!
 //! # Invariants
@@ -17,6 +19,7 @@
 
 mod lists;
 mod model;
+mod orders;
 mod process;
 mod workload;
 
@@ -29,15 +32,18 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use lists::Lists;
 use model::Model;
+use orders::Orders;
 use process::Process;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
 /// Time under load before a kill.
 const LOAD_MS: std::ops::Range<u64> = 50..1_500;
+/// Time under load that ends without a kill.
+const QUIET_LOAD: Duration = Duration::from_secs(2);
 
 /// Kills a server under load and compares what is left.
-#[derive(Parser)]
+#[derive(Clone, Parser)]
 struct Arguments {
     /// The tessera binary.
     #[arg(long)]
@@ -80,30 +86,36 @@ async fn run(arguments: &Arguments, seed: u64, passed: &mut u32) -> Result<()> {
     let mut random = StdRng::seed_from_u64(seed);
     let model = Arc::new(Model::default());
     let lists = Arc::new(Lists::default());
+    let orders = Arc::new(Orders::default());
     let mut process = Process::start(arguments, &mut random).await?;
     workload::create(&process)
         .await
         .context("creating the tables")?;
     lists::create(&process).await?;
+    orders::create(&process).await.context("opening the shop")?;
     for round in 1..=arguments.kills {
         let load = Duration::from_millis(random.random_range(LOAD_MS));
         let clients = workload::start(&process, &model, random.next_u64());
         let list_clients = lists::start(&process, &lists, random.next_u64());
+        let buyers = orders::start(&process, &orders, random.next_u64());
         process.alive_for(load).await?;
         process.kill().await?;
         clients.finish().await?;
         list_clients.finish().await?;
+        buyers.finish().await?;
+        Process::check_directory(arguments).await?;
         let began = Instant::now();
         process = Process::start(arguments, &mut random)
             .await
             .context("starting again")?;
         let opened = began.elapsed();
         let seen = model.compare(&process).await?;
-        let in_histories = lists.compare(&process).await?;
+        let in_histories = lists.compare(&process).await.context("lists")?;
+        let ordered = orders.compare(&process).await.context("orders")?;
         *passed += 1;
         println!(
             "kill {round:>3} after {:>4} ms: {} transactions, {} unanswered of which {} are there; \
-             {in_histories} in histories; open in {:.2} s",
+             {in_histories} in histories; {ordered} orders; open in {:.2} s",
             load.as_millis(),
             seen.acknowledged,
             seen.unanswered,
@@ -112,9 +124,20 @@ async fn run(arguments: &Arguments, seed: u64, passed: &mut u32) -> Result<()> {
         );
     }
     process.stop().await?;
-    let process = Process::start(arguments, &mut random)
+    // Once more without a kill: what a server counts while it runs, not after it has counted anew.
+    let quiet = Arguments {
+        fail_points: false,
+        ..arguments.clone()
+    };
+    let process = Process::start(&quiet, &mut random)
         .await
         .context("starting after a stop")?;
     model.compare(&process).await?;
-    process.stop().await
+    let buyers = orders::start(&process, &orders, random.next_u64());
+    tokio::time::sleep(QUIET_LOAD).await;
+    orders.end();
+    buyers.finish().await?;
+    orders.compare(&process).await.context("without a kill")?;
+    process.stop().await?;
+    Process::check_directory(arguments).await
 }

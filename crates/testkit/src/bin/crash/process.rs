@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rand::RngExt;
 use rand::rngs::StdRng;
+use tessera_testkit::doors::Addresses;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
@@ -20,10 +21,13 @@ const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 const POLL_EVERY: Duration = Duration::from_millis(20);
 
 /// Places inside the store where a thread may be held until the kill.
-const FAIL_POINTS: [&str; 9] = [
+const FAIL_POINTS: [&str; 12] = [
+    "storage::validate::before_catch_up",
+    "storage::validate::before_finish",
     "storage::commit::after_enqueue",
     "storage::commit::after_durable",
     "storage::commit::before_publish",
+    "storage::base::before_finish",
     "storage::checkpoint::begin",
     "storage::checkpoint::after_space",
     "storage::checkpoint::after_record",
@@ -37,7 +41,8 @@ pub(crate) struct Process {
     child: Child,
     /// Stays open, so that the server may go on printing.
     output: Lines<BufReader<ChildStdout>>,
-    port: u16,
+    /// Of PostgreSQL, Redis and HTTP.
+    ports: [SocketAddr; 3],
     /// What it was started with, for messages.
     options: String,
 }
@@ -54,6 +59,7 @@ impl Process {
             .arg("--data-dir")
             .arg(arguments.home.join("data"));
         command.args(["--postgres", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+        command.args(["--redis", "127.0.0.1:0"]);
         command.args(["--auth", "trust"]);
         command.env("TESSERA_ADMIN_PASSWORD", "unused");
         // Little memory for recent versions makes checkpoints come often.
@@ -80,11 +86,11 @@ impl Process {
         let mut process = Process {
             child,
             output: BufReader::new(output).lines(),
-            port: 0,
+            ports: [SocketAddr::from(([127, 0, 0, 1], 0)); 3],
             options,
         };
-        process.port = match timeout(READY_WITHIN, process.announced_port()).await {
-            Ok(Ok(Some(port))) => port,
+        process.ports = match timeout(READY_WITHIN, process.announced_ports()).await {
+            Ok(Ok(Some(ports))) => ports,
             Ok(Ok(None)) => {
                 let status = process.child.wait().await?;
                 bail!(
@@ -102,16 +108,23 @@ impl Process {
         Ok(process)
     }
 
-    /// The port that its ready line names; `None` if it ends before.
-    async fn announced_port(&mut self) -> Result<Option<u16>> {
+    /// The addresses that its ready line names; `None` if it ends before.
+    async fn announced_ports(&mut self) -> Result<Option<[SocketAddr; 3]>> {
         while let Some(line) = self.output.next_line().await? {
             let Some(ready) = line.strip_prefix("ready: ") else {
                 continue;
             };
-            let mut parts = ready.split(' ');
-            let address = parts.find_map(|part| part.strip_prefix("postgres="));
-            let address: SocketAddr = address.context("no address in the ready line")?.parse()?;
-            return Ok(Some(address.port()));
+            let address = |name| {
+                let mut parts = ready.split(' ');
+                let address = parts.find_map(|part| part.strip_prefix(name));
+                let address = address.context("no address in the ready line")?;
+                Ok::<SocketAddr, anyhow::Error>(address.parse()?)
+            };
+            return Ok(Some([
+                address("postgres=")?,
+                address("redis=")?,
+                address("http=")?,
+            ]));
         }
         Ok(None)
     }
@@ -142,10 +155,19 @@ impl Process {
         let mut config = Config::new();
         config
             .host("127.0.0.1")
-            .port(self.port)
+            .port(self.ports[0].port())
             .user("admin")
             .dbname("tessera");
         config
+    }
+
+    /// Where clients of every protocol find it.
+    pub(crate) fn addresses(&self) -> Addresses {
+        Addresses {
+            postgres: self.config(),
+            redis: self.ports[1],
+            http: self.ports[2],
+        }
     }
 
     pub(crate) async fn connect(&self) -> Result<Client> {
@@ -165,6 +187,23 @@ impl Process {
     /// `kill -9`.
     pub(crate) async fn kill(mut self) -> Result<()> {
         Ok(self.child.kill().await?)
+    }
+
+    /// `tessera check` over what is on disk now; no server may be running.
+    pub(crate) async fn check_directory(arguments: &Arguments) -> Result<()> {
+        let mut check = Command::new(&arguments.server);
+        check.arg("check").arg("--data-dir");
+        check.arg(arguments.home.join("data"));
+        let output = check.output().await.context("cannot start the check")?;
+        if !output.status.success() {
+            bail!(
+                "the check finds damage ({}): {}{}",
+                output.status,
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        Ok(())
     }
 
     /// An orderly stop.
