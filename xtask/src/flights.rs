@@ -252,6 +252,20 @@ pub(crate) fn questions(folder: &Path) -> Result<Vec<Question>> {
     ])
 }
 
+/// How many flights went where.
+pub(crate) fn by_destination(folder: &Path) -> Result<Vec<(String, i64)>> {
+    let flights = Table::read(folder, "flights")?;
+    let dest = flights.column("dest")?;
+    let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
+    for row in &flights.rows {
+        *counts.entry(&row[dest]).or_default() += 1;
+    }
+    let counts = counts.into_iter();
+    Ok(counts
+        .map(|(code, count)| (code.to_owned(), count))
+        .collect())
+}
+
 /// A csv file in memory.
 struct Table {
     name: String,

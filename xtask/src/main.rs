@@ -3,13 +3,16 @@
 //! # Map
 //! - `project`: where things are, and how child processes are started.
 //! - `steps`: named steps, their times, their outcome, and the closing line.
-//! - `tools`: what a clean machine lacks: Python packages, npm packages, PostgreSQL's programs.
+//! - `tools`: what a clean machine lacks: Python packages, npm packages, programs of PostgreSQL and
+//!   of Redis.
 //! - `server`: a `tessera` process in a folder of its own, for the demo, tests and benchmarks.
-//! - `demo`, `flights`, `tpch`: real or generated data in a running server.
+//! - `demo`, `flights`, `movies`, `tpch`: real or generated data in a running server.
+//! - `http`: a client of the server's HTTP API.
 //! - `tidy`: rules about the code base that no compiler checks.
-//! - `test`, `ci`, `clients`, `pgbench`, `slt`, `isolation`, `crash`, `generate`: the checks.
+//! - `test`, `ci`, `clients`, `schemathesis`, `pgbench`, `slt`, `isolation`, `crash`, `generate`: the checks.
 //! - `bench`: what is measured against PostgreSQL and against the wire's own ceiling.
 //! - `postgres`: a PostgreSQL to compare with, for `bench` and `slt`.
+//! - `redis`: a Redis to compare with.
 //!
 //! # Invariants
 //! 1. Every child `cargo` gets the same target directory, so nothing is compiled twice.
@@ -26,10 +29,15 @@ mod crash;
 mod demo;
 mod flights;
 mod generate;
+mod http;
 mod isolation;
+mod movies;
+mod orders;
 mod pgbench;
 mod postgres;
 mod project;
+mod redis;
+mod schemathesis;
 mod server;
 mod slt;
 mod steps;
@@ -64,6 +72,8 @@ enum Command {
     Tidy,
     /// Runs SQL logic tests.
     Slt(slt::SltArguments),
+    /// Asks a real Redis for the answers of the Redis scripts.
+    Redis(redis::RedisArguments),
     /// Runs scripts of several sessions at every isolation level.
     Isolation(isolation::IsolationArguments),
     /// Kills a server under load, again and again, and compares what is left.
@@ -87,6 +97,7 @@ fn main() -> ExitCode {
         Command::Ci { job } => ci::run(&project, job),
         Command::Tidy => tidy::run(&project),
         Command::Slt(arguments) => slt::run(&project, &arguments),
+        Command::Redis(arguments) => redis::run(&project, &arguments),
         Command::Isolation(arguments) => isolation::run(&project, &arguments),
         Command::Crash(arguments) => crash::run(&project, &arguments),
         Command::Bench(arguments) => bench::run(&project, &arguments),

@@ -111,6 +111,11 @@ impl Server {
         self.redis
     }
 
+    /// The administrator's.
+    pub(crate) fn password(&self) -> &str {
+        &self.password
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.pid
     }

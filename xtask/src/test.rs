@@ -5,7 +5,10 @@ use crate::project::{Project, run as run_command};
 use crate::slt::Over;
 use crate::steps::{Count, Outcome, Steps, counted};
 use crate::tpch::TpchArguments;
-use crate::{clients, crash, demo, generate, isolation, pgbench, slt, tidy, tpch};
+use crate::{
+    clients, crash, demo, generate, isolation, orders, pgbench, redis, schemathesis, slt, tidy,
+    tools, tpch,
+};
 use anyhow::Result;
 use clap::Args;
 
@@ -22,7 +25,7 @@ pub(crate) struct TestArguments {
 pub(crate) type Step = (&'static str, fn(&Project) -> Result<Outcome>);
 
 /// In the order of what tells most in the least time.
-pub(crate) const STEPS: [Step; 22] = [
+pub(crate) const STEPS: [Step; 30] = [
     ("fmt", format),
     ("tidy", |project| {
         tidy::run(project).map(|()| Outcome::Done(Count::ONE))
@@ -43,19 +46,41 @@ pub(crate) const STEPS: [Step; 22] = [
         slt::corpus(project, Over::Engine, &["tessera.short_path=off"])
     }),
     ("slt over PostgreSQL itself", slt::reference),
+    ("redis scripts over Redis itself", redis::check),
     ("isolation scripts", isolation::check),
     ("documentation examples", slt::examples),
     ("client: psql", clients::psql),
     ("client: psycopg", |project| {
         clients::python(project, "psycopg_session.py")
     }),
-    ("client: redis", |project| {
+    ("client: redis-py", |project| {
         clients::python(project, "redis_session.py")
     }),
+    ("client: valkey-py", |project| {
+        clients::python(project, "valkey_session.py")
+    }),
+    ("client: ioredis", |project| {
+        clients::node(project, "ioredis.js")
+    }),
+    ("client: redis-cli", |project| {
+        clients::redis_tool(project, "redis_cli_session.py", tools::redis_cli)
+    }),
+    ("client: redis-benchmark", |project| {
+        clients::redis_tool(
+            project,
+            "redis_benchmark_session.py",
+            tools::redis_benchmark,
+        )
+    }),
+    ("client: http", clients::http),
+    ("schemathesis", schemathesis::check),
+    ("client: orders", orders::check),
     ("client: asyncpg", |project| {
         clients::python(project, "asyncpg_session.py")
     }),
-    ("client: node-postgres", clients::node),
+    ("client: node-postgres", |project| {
+        clients::node(project, "session.js")
+    }),
     ("client: tessera sql", clients::shell),
     ("pgbench", |project| pgbench::check(project, 1)),
     ("crash", |project| {

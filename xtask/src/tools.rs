@@ -1,4 +1,4 @@
-//! What a clean machine lacks: Python packages, npm packages, PostgreSQL's programs.
+//! What a clean machine lacks: Python packages, npm packages, programs of PostgreSQL and Redis.
 //!
 //! # Invariants
 //! 1. Everything goes below the target directory, except Debian packages, which only root installs.
@@ -17,22 +17,49 @@ pub(crate) enum Tool<T> {
 }
 
 /// Versions are open within a major: the clients' newest must work.
-const PYTHON_PACKAGES: [&str; 4] = [
+const PYTHON_PACKAGES: [&str; 5] = [
     "psycopg[binary]>=3.2",
     "asyncpg>=0.29",
     "duckdb>=1.0",
     "redis>=5",
+    "valkey>=6",
 ];
 
 /// Where Debian puts PostgreSQL's server programs.
 const POSTGRES_FOLDERS: &str = "/usr/lib/postgresql";
 
-/// A Python interpreter that can import psycopg, asyncpg, duckdb and redis.
+/// For the HTTP client: Arrow's own reader.
+const HTTP_PACKAGES: [&str; 1] = ["pyarrow>=15"];
+
+/// Its options change between majors.
+const SCHEMATHESIS_PACKAGES: [&str; 1] = ["schemathesis>=4,<5"];
+
+/// A Python interpreter that can import psycopg, asyncpg, duckdb, redis and valkey.
 pub(crate) fn python(project: &Project) -> Result<Tool<PathBuf>> {
-    let folder = project.target().join("tools/python");
+    environment(project, "python", &PYTHON_PACKAGES)
+}
+
+/// A Python interpreter that can import pyarrow.
+pub(crate) fn python_with_arrow(project: &Project) -> Result<Tool<PathBuf>> {
+    environment(project, "python-http", &HTTP_PACKAGES)
+}
+
+/// The program `schemathesis`.
+pub(crate) fn schemathesis(project: &Project) -> Result<Tool<PathBuf>> {
+    Ok(
+        match environment(project, "schemathesis", &SCHEMATHESIS_PACKAGES)? {
+            Tool::Ready(python) => Tool::Ready(python.with_file_name("schemathesis")),
+            missing @ Tool::Missing(_) => missing,
+        },
+    )
+}
+
+/// The interpreter of an environment with some packages, made at first use.
+fn environment(project: &Project, name: &str, packages: &[&str]) -> Result<Tool<PathBuf>> {
+    let folder = project.target().join("tools").join(name);
     let python = folder.join("bin/python");
     let stamp = folder.join("installed");
-    let wanted = PYTHON_PACKAGES.join("\n");
+    let wanted = packages.join("\n");
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(Tool::Ready(python));
     }
@@ -56,7 +83,7 @@ pub(crate) fn python(project: &Project) -> Result<Tool<PathBuf>> {
         "--quiet",
         "--disable-pip-version-check",
     ]);
-    install.args(PYTHON_PACKAGES);
+    install.args(packages);
     if let Err(error) = output(&mut install) {
         return Ok(Tool::Missing(format!("packages from PyPI: {error:#}")));
     }
@@ -103,6 +130,46 @@ pub(crate) fn pgbench() -> Result<Tool<PathBuf>> {
     find_or_install("pgbench", "postgresql-15")
 }
 
+/// `redis-cli`.
+pub(crate) fn redis_cli() -> Result<Tool<PathBuf>> {
+    find_or_install("redis-cli", "redis-tools")
+}
+
+/// `redis-benchmark`.
+pub(crate) fn redis_benchmark() -> Result<Tool<PathBuf>> {
+    find_or_install("redis-benchmark", "redis-tools")
+}
+
+/// A `redis-server` to compare answers with; none of another major version.
+///
+/// Debian's package of that name starts a server. The program itself comes with the tools, as
+/// `redis-check-rdb`: what it does is decided by the name it is called by.
+pub(crate) fn redis_server(project: &Project) -> Result<Tool<PathBuf>> {
+    let server = match installed("redis-server") {
+        Some(server) => server,
+        None => match find_or_install("redis-check-rdb", "redis-tools")? {
+            Tool::Ready(program) => {
+                let folder = project.target().join("tools/redis");
+                fs::create_dir_all(&folder)?;
+                let server = folder.join("redis-server");
+                // What an earlier run has left may point to what is gone.
+                let _ = fs::remove_file(&server);
+                std::os::unix::fs::symlink(program, &server)?;
+                server
+            }
+            missing @ Tool::Missing(_) => return Ok(missing),
+        },
+    };
+    let version = output(Command::new(&server).arg("--version"))?;
+    if version.contains("v=7.") {
+        return Ok(Tool::Ready(server));
+    }
+    Ok(Tool::Missing(format!(
+        "redis-server 7 as the reference; this is {}",
+        version.trim()
+    )))
+}
+
 /// The folder with `initdb`, `postgres` and `pg_ctl`.
 pub(crate) fn postgres() -> Result<Tool<PathBuf>> {
     Ok(match find_or_install("initdb", "postgresql-15")? {
@@ -117,16 +184,6 @@ pub(crate) fn postgres() -> Result<Tool<PathBuf>> {
         }
         Tool::Missing(how) => Tool::Missing(how),
     })
-}
-
-/// `redis-server`, for comparisons.
-pub(crate) fn redis_server() -> Result<Tool<PathBuf>> {
-    find_or_install("redis-server", "redis-server")
-}
-
-/// `redis-benchmark`, which comes with Debian's client package.
-pub(crate) fn redis_benchmark() -> Result<Tool<PathBuf>> {
-    find_or_install("redis-benchmark", "redis-tools")
 }
 
 fn find_or_install(program: &str, package: &str) -> Result<Tool<PathBuf>> {

@@ -4,6 +4,7 @@
 //! # Map
 //! - `contention`: many clients on few rows.
 //! - `redis`: the Redis port against Redis, and the memory of keys.
+//! - `documents`: documents over HTTP and in the engine.
 //! - `report`: medians and the table of ratios.
 //!
 //! # Invariants
@@ -11,6 +12,7 @@
 //! 2. Every run is bounded in time; data lies on one file system.
 
 mod contention;
+mod documents;
 mod redis;
 mod report;
 
@@ -72,6 +74,8 @@ enum Name {
     Copy,
     /// The lock manager without a wire: uncontended locks, deadlocks.
     Locks,
+    /// Documents over HTTP: inserts, reads by id; an indexed filter in the engine.
+    Documents,
     /// Many clients on few rows against PostgreSQL: throughput and the slowest percent.
     Contention,
     /// The Redis port against Redis 7.
@@ -95,14 +99,18 @@ pub(crate) fn run(project: &Project, arguments: &BenchArguments) -> Result<()> {
         let locks = project.build("examples/lock_bench", Profile::BenchFast)?;
         run_command(&mut Command::new(locks))?;
     }
-    if matches!(arguments.name, Name::Storage | Name::Locks) {
-        return Ok(());
-    }
     let mut report = Report::default();
+    if arguments.name.covers(Name::Documents) {
+        let folder = Folder::new("bench-documents")?;
+        documents::run(project, &folder.0, &mut report)?;
+    }
     if arguments.name.covers(Name::Redis) || arguments.name.covers(Name::Keys) {
         keys(project, arguments, &mut report)?;
     }
-    if matches!(arguments.name, Name::Redis | Name::Keys) {
+    if matches!(
+        arguments.name,
+        Name::Storage | Name::Locks | Name::Documents | Name::Redis | Name::Keys
+    ) {
         report.print();
         return Ok(());
     }
@@ -144,7 +152,7 @@ fn keys(project: &Project, arguments: &BenchArguments, report: &mut Report) -> R
     let folder = Folder::new("bench-redis")?;
     let contest = redis::RedisContest {
         tessera: &project.build("tessera", Profile::BenchFast)?,
-        redis_server: needed(tools::redis_server()?)?,
+        redis_server: needed(tools::redis_server(project)?)?,
         redis_benchmark: needed(tools::redis_benchmark()?)?,
         folder: &folder,
         percent: arguments.percent,

@@ -35,6 +35,22 @@ impl Report {
         ));
     }
 
+    /// A number that must reach a goal.
+    pub(super) fn at_least(&mut self, name: &str, found: f64, goal: f64) {
+        self.add(format!(
+            "{name:<52} {found:>12.0} {:>12} {:<16} {:>7}  {} {goal}",
+            "",
+            "",
+            "",
+            verdict(found >= goal)
+        ));
+    }
+
+    /// A number without a goal.
+    pub(super) fn number(&mut self, name: &str, found: f64) {
+        self.add(format!("{name:<52} {found:>12.1}"));
+    }
+
     fn add(&mut self, line: String) {
         println!("{line}");
         self.lines.push(line);
