@@ -179,7 +179,9 @@ pub(crate) async fn put(
     request_body(content((serde_json::Value = "application/merge-patch+json"),
         (serde_json::Value = "application/json-patch+json"),
         (serde_json::Value = "application/vnd.tessera.update+json"))),
-    responses((status = 200, body = WrittenAnswer), (status = 404, description = "No such document"),
+    responses((status = 200, body = WrittenAnswer),
+        (status = 201, body = WrittenAnswer, description = "It is new, by `upsert`"),
+        (status = 404, description = "No such document"),
         (status = 412, description = "It has another version"),
         (status = 415, description = "None of these content types")))]
 pub(crate) async fn patch(
