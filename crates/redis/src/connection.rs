@@ -298,28 +298,25 @@ impl Connection {
         let done = drive(wire, out, flight, signals, may_send, work).await?;
         open.stop_waiting();
         match done {
-            Ok(()) => {
-                let keys = self.session.keys_of(row, request);
-                let answer = self.put_committed_answer();
-                if let Some(group) = &mut self.group {
-                    group.add(keys, answer, row, request.clone());
-                    if group.is_full() {
-                        self.end_group().await;
-                    }
-                }
-                Ok(true)
-            }
+            Ok(()) => {}
             Err(fault) if fault.is_lock_taken() || fault.is_retryable() => {
                 self.reply.bytes.clear();
                 self.end_group().await;
-                Ok(false)
+                return Ok(false);
             }
-            Err(fault) => {
-                self.put_fault(&fault, row);
-                self.put_answer();
-                Ok(true)
+            // It may have failed by what an earlier command of the group has written: if that is
+            // refused, this one is run again, too.
+            Err(fault) => self.put_fault(&fault, row),
+        }
+        let keys = self.session.keys_of(row, request);
+        let answer = self.put_committed_answer();
+        if let Some(group) = &mut self.group {
+            group.add(keys, answer, row, request.clone());
+            if group.is_full() {
+                self.end_group().await;
             }
         }
+        Ok(true)
     }
 
     /// Runs a command whose key somebody else has locked, together with others of its kind.

@@ -155,6 +155,22 @@ async fn pipelines_do_not_block_each_other() {
     server.stop().await;
 }
 
+/// INCR fails only by the text that SET has written before it: without the SET, it counts.
+#[tokio::test]
+async fn a_failure_by_what_was_refused_is_no_failure() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    client.check("ping", "PONG").await;
+    let memory = server.memory.as_ref().unwrap();
+    let busy = StoreError::Busy { reason: "test" };
+    memory.next_commit(CommitOutcome::Aborted(busy.clone()));
+    memory.next_commit(CommitOutcome::Aborted(busy));
+    let answers = pipeline(&mut client, &["set a text", "incr a", "get a"]).await;
+    assert!(answers[0].contains("busy"), "{answers:?}");
+    assert_eq!(answers[1..], ["(integer) 1", "\"1\""]);
+    server.stop().await;
+}
+
 /// Nobody knows what became of the group's commit: nothing of it may be done twice.
 #[tokio::test]
 async fn a_group_of_unknown_outcome_is_not_run_again() {
