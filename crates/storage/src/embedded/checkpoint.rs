@@ -145,6 +145,9 @@ pub(crate) fn run(core: &Arc<Core>) {
             Order::Sweep => {
                 relieve(core);
                 core.pressure.wake();
+                if let Err(error) = give_back(core) {
+                    tracing::warn!(%error, "disk space of deleted rows was not given back");
+                }
                 continue;
             }
             Order::Stop => return,
@@ -223,8 +226,8 @@ fn advance(core: &Arc<Core>) -> Result<bool, StoreError> {
     let version = snapshot.version();
     let view = snapshot.view().clone();
     if version == view.checkpoint {
-        drop(snapshot);
-        core.base.give_back()?;
+        drop((snapshot, view));
+        give_back(core)?;
         return Ok(false);
     }
     fail::fail_point!("storage::checkpoint::begin");
@@ -246,15 +249,28 @@ fn advance(core: &Arc<Core>) -> Result<bool, StoreError> {
     core.cache.switch(version, changed);
     let moved = core.views.advance_base(version, core.base.view());
     fail::fail_point!("storage::checkpoint::after_switch");
+    drop(changes);
     drop(snapshot);
+    drop(view);
     for run in &moved {
         core.run_bytes.fetch_sub(run.bytes(), Ordering::Relaxed);
         retention::retire(core, run.version, run);
     }
     drop(moved);
     retention::trim(core, version, core.options.changes_bytes_max)?;
-    core.base.give_back()?;
+    give_back(core)?;
     Ok(true)
+}
+
+/// Gives back disk space where many rows were deleted.
+fn give_back(core: &Core) -> Result<(), StoreError> {
+    if core.base.give_back()? {
+        // Only the view from before needs the old files.
+        let checkpoint = core.views.lock().current_view().checkpoint;
+        core.views.advance_base(checkpoint, core.base.view());
+        core.base.give_back()?;
+    }
+    Ok(())
 }
 
 /// Drops from memory what is no longer needed; if that is not enough, gives up old snapshots.

@@ -6,6 +6,8 @@
 //! pin journals (fjall#288), a journal cut at the first entry it cannot read (fjall#311). Reads
 //! go through snapshots only, because reads of a key space see versions not yet published.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -14,7 +16,7 @@ use std::sync::Arc;
 use fjall::compaction::Leveled;
 use fjall::config::HashRatioPolicy;
 use fjall::{
-    AbstractTree, Database, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode, Readable,
+    AbstractTree, Database, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode, Readable, SeqNo,
 };
 use parking_lot::Mutex;
 use tessera_telemetry::labels::ChecksumPlace;
@@ -39,8 +41,8 @@ const SETTLE_STEPS_MAX: usize = 64;
 const DELETIONS_MIN: u64 = 10_000;
 /// Deletions are many when they are more than one row in so many.
 const DELETIONS_SHARE: u64 = 3;
-/// How often it is tried again to drop deletions that a view needed the last time.
-const GIVE_BACK_TRIES: u32 = 3;
+/// Bytes of a table file that is written anew, the size that fjall's levels have.
+const TABLE_BYTES: u64 = 64_000_000;
 /// Share of a data block given to its hash index, for faster point reads.
 const HASH_RATIO: f32 = 0.75;
 
@@ -51,14 +53,21 @@ pub(crate) struct LsmBase {
     dir: PathBuf,
     /// What was left in each key space when it was written anew.
     kept: [Mutex<Kept>; KeySpace::COUNT],
+    open_views: Arc<OpenViews>,
 }
 
 /// Deletions that a view still needed when a key space was written anew.
 #[derive(Debug, Default, Clone, Copy)]
 struct Kept {
     deletions: u64,
-    tries: u32,
+    /// When views from then on are all that is left, nobody needs them any more.
+    until: SeqNo,
 }
+
+/// The instants of the views that are open, and how many there are of each. `fjall` counts them, too,
+/// but looks at its counts at moments of its own.
+#[derive(Default)]
+struct OpenViews(Mutex<BTreeMap<SeqNo, usize>>);
 
 impl LsmBase {
     pub(crate) fn open(dir: &Path, options: &EmbeddedOptions) -> Result<LsmBase, StoreError> {
@@ -82,6 +91,7 @@ impl LsmBase {
             system,
             dir: dir.to_owned(),
             kept: std::array::from_fn(|_| Mutex::default()),
+            open_views: Arc::default(),
         })
     }
 
@@ -107,11 +117,35 @@ impl LsmBase {
     }
 
     fn compact(&self, keyspace: &Keyspace) -> Result<(), StoreError> {
-        let watermark = self.db.supervisor.snapshot_tracker.get_seqno_safe_to_gc();
         let done = keyspace
             .tree
-            .compact(Arc::new(Leveled::default()), watermark);
+            .compact(Arc::new(Leveled::default()), self.watermark());
         done.map_err(|error| store_error("compact the base in", &self.dir, error.into()))
+    }
+}
+
+impl LsmBase {
+    fn now(&self) -> SeqNo {
+        self.db.supervisor.snapshot_tracker.get()
+    }
+
+    /// The instant of the oldest view that is open, or of one to come.
+    fn oldest_view(&self) -> SeqNo {
+        let open = self.open_views.0.lock();
+        let oldest = open.keys().next().copied();
+        oldest.unwrap_or_else(|| self.now())
+    }
+
+    /// Of what was replaced before this instant, no view needs the old versions.
+    fn watermark(&self) -> SeqNo {
+        self.oldest_view().saturating_sub(1)
+    }
+
+    /// Lets files go that only views which are closed have needed.
+    fn drop_old_files(&self, keyspace: &Keyspace) -> Result<(), StoreError> {
+        let mut versions = keyspace.tree.get_version_history_lock();
+        let done = versions.maintenance(keyspace.path(), self.oldest_view());
+        done.map_err(|error| store_error("remove old files of", &self.dir, error.into()))
     }
 }
 
@@ -163,10 +197,16 @@ impl Base for LsmBase {
     }
 
     fn view(&self) -> Arc<dyn BaseView> {
+        // Counted before the watermark can pass it.
+        let mut open = self.open_views.0.lock();
+        let snapshot = self.db.snapshot();
+        *open.entry(snapshot.seqno()).or_default() += 1;
+        drop(open);
         Arc::new(LsmView {
-            snapshot: self.db.snapshot(),
+            snapshot,
             spaces: self.spaces.clone(),
             dir: self.dir.clone(),
+            open_views: Arc::clone(&self.open_views),
         })
     }
 
@@ -184,29 +224,30 @@ impl Base for LsmBase {
         Ok(())
     }
 
-    fn give_back(&self) -> Result<(), StoreError> {
+    fn give_back(&self) -> Result<bool, StoreError> {
+        let watermark = self.watermark();
+        let mut is_rewritten = false;
         for (keyspace, kept) in self.spaces.iter().zip(&self.kept) {
+            self.drop_old_files(keyspace)?;
             let tree = &keyspace.tree;
             let (deletions, rows) = (tree.tombstone_count(), tree.approximate_len() as u64);
             if deletions < DELETIONS_MIN || deletions.saturating_mul(DELETIONS_SHARE) < rows {
                 continue;
             }
             let mut kept = kept.lock();
-            let is_more = deletions >= kept.deletions.saturating_mul(2);
-            if !is_more && kept.tries >= GIVE_BACK_TRIES {
+            if watermark < kept.until && deletions < kept.deletions.saturating_mul(2) {
                 continue;
             }
-            // An ingestion is what makes fjall look which views are left.
-            self.record(self.checkpoint()?)?;
-            keyspace
-                .major_compact()
-                .map_err(|error| store_error("compact the base in", &self.dir, error))?;
+            let until = self.now();
+            tree.major_compact(TABLE_BYTES, watermark)
+                .map_err(|error| store_error("compact the base in", &self.dir, error.into()))?;
+            is_rewritten = true;
             *kept = Kept {
                 deletions: tree.tombstone_count(),
-                tries: if is_more { 0 } else { kept.tries + 1 },
+                until,
             };
         }
-        Ok(())
+        Ok(is_rewritten)
     }
 
     fn bytes(&self) -> u64 {
@@ -234,6 +275,19 @@ struct LsmView {
     snapshot: fjall::Snapshot,
     spaces: [Keyspace; KeySpace::COUNT],
     dir: PathBuf,
+    open_views: Arc<OpenViews>,
+}
+
+impl Drop for LsmView {
+    fn drop(&mut self) {
+        let mut open = self.open_views.0.lock();
+        if let Entry::Occupied(mut count) = open.entry(self.snapshot.seqno()) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
 }
 
 impl BaseView for LsmView {

@@ -56,8 +56,9 @@ pub(crate) trait Base: Send + Sync {
     fn settle(&self, stop: &dyn Fn() -> bool) -> Result<(), StoreError>;
 
     /// Gives disk space back where many rows were deleted. May take as long as writing what is left;
-    /// what it does is in proportion to the deletions since it did so last.
-    fn give_back(&self) -> Result<(), StoreError>;
+    /// what it does is in proportion to the deletions since it did so last. Whether files were
+    /// replaced: they go with the next call when the views from before it are gone.
+    fn give_back(&self) -> Result<bool, StoreError>;
 
     /// Bytes on disk.
     fn bytes(&self) -> u64;

@@ -160,8 +160,8 @@ impl Base for SimulatedBase {
         Ok(())
     }
 
-    fn give_back(&self) -> Result<(), StoreError> {
-        Ok(())
+    fn give_back(&self) -> Result<bool, StoreError> {
+        Ok(false)
     }
 
     fn bytes(&self) -> u64 {
