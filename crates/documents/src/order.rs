@@ -91,6 +91,15 @@ impl Sort {
         Ok(Sort { fields })
     }
 
+    /// What [`Sort::parse`] reads.
+    pub(crate) fn to_value(&self) -> Value {
+        let pair = |field: &SortField| {
+            let direction = if field.descending { -1 } else { 1 };
+            (field.path.as_str().to_owned(), Value::from(direction))
+        };
+        Value::Object(self.fields.iter().map(pair).collect())
+    }
+
     /// By id alone.
     pub(crate) fn by_id() -> Sort {
         Sort {

@@ -30,7 +30,8 @@ pub const SORT_BYTES_MAX: usize = 64 << 20;
 pub struct Query {
     /// Which documents.
     pub filter: Filter,
-    /// In which order; empty for any, and for that of ids when `paging`.
+    /// In which order; empty for any. When `paging`, that of an index that has the filter's range,
+    /// otherwise that of ids.
     pub sort: Sort,
     /// Which fields of them.
     pub projection: Option<Projection>,
@@ -59,11 +60,7 @@ impl Query {
         }
     }
 
-    /// The order that the answer has: pages need one.
-    fn order(&self) -> Sort {
-        if self.sort.is_empty() && (self.paging || self.after.is_some()) {
-            return Sort::by_id();
-        }
-        self.sort.clone()
+    fn has_pages(&self) -> bool {
+        self.paging || self.after.is_some()
     }
 }

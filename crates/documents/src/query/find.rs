@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tessera_storage::Snapshot;
 use tessera_transactions::Transaction;
 
-use super::plan::{Explain, Usable, plan};
+use super::plan::{Explain, Usable, order_of_range, plan};
 use super::token::Token;
 use super::{Query, SORT_BYTES_MAX, Source};
 use crate::collection::Collection;
@@ -22,6 +22,7 @@ pub struct Found {
     collection: Arc<Collection>,
     query: Query,
     order: Sort,
+    is_order_chosen: bool,
     after: Option<Vec<u8>>,
     source: Source,
     /// The rest of what was sorted in memory, last first; `None` while documents stream.
@@ -32,6 +33,14 @@ pub struct Found {
     given: usize,
     is_over: bool,
     last: Option<Document>,
+}
+
+/// The order of an answer, and where it goes on.
+struct Ordered {
+    order: Sort,
+    /// Not asked for.
+    is_chosen: bool,
+    token: Option<Token>,
 }
 
 /// A document with its place in the order.
@@ -73,8 +82,11 @@ impl Collection {
         query: &Query,
         usable: Usable<'_>,
     ) -> Result<Found> {
-        let order = query.order();
-        let token = self.token(query, &order)?;
+        let Ordered {
+            order,
+            is_chosen,
+            token,
+        } = self.ordered(&*view, query, usable).await?;
         let plan = plan(self, &*view, &query.filter, &order, token.as_ref(), usable).await?;
         let after = token.map(|token| {
             let mut key = token.fields;
@@ -90,6 +102,7 @@ impl Collection {
             sorts: !plan.is_sorted && !order.is_empty(),
             is_full_scan: plan.is_full_scan(),
             order,
+            is_order_chosen: is_chosen,
             skipped: 0,
             given: 0,
             is_over: false,
@@ -97,15 +110,44 @@ impl Collection {
         })
     }
 
-    fn token(&self, query: &Query, order: &Sort) -> Result<Option<Token>> {
-        let parse = |text: &String| Token::from_text(text, self.def().id, order);
-        query.after.as_ref().map(parse).transpose()
+    /// The order of a query's answer: pages need one.
+    async fn ordered(
+        &self,
+        view: &dyn Snapshot,
+        query: &Query,
+        usable: Usable<'_>,
+    ) -> Result<Ordered> {
+        if let Some(text) = &query.after {
+            let (token, order) = Token::from_text(text, self.def().id, &query.sort)?;
+            return Ok(Ordered {
+                is_chosen: query.sort.is_empty() && order.id_direction().is_none(),
+                order,
+                token: Some(token),
+            });
+        }
+        let chosen = if query.sort.is_empty() && query.has_pages() {
+            order_of_range(self, view, &query.filter, usable).await?
+        } else {
+            None
+        };
+        let is_chosen = chosen.is_some();
+        let order = chosen.unwrap_or_else(|| {
+            if query.sort.is_empty() && query.has_pages() {
+                Sort::by_id()
+            } else {
+                query.sort.clone()
+            }
+        });
+        Ok(Ordered {
+            order,
+            is_chosen,
+            token: None,
+        })
     }
 
     /// How a query would be answered.
     pub async fn explain(&self, view: &dyn Snapshot, query: &Query) -> Result<Explain> {
-        let order = query.order();
-        let token = self.token(query, &order)?;
+        let Ordered { order, token, .. } = self.ordered(view, query, Usable::All).await?;
         let plan = plan(
             self,
             view,
@@ -115,7 +157,7 @@ impl Collection {
             Usable::All,
         )
         .await?;
-        Ok(plan.explain(self, query))
+        Ok(plan.explain(self, &query.filter, &order))
     }
 
     /// Number of documents that match.
@@ -184,7 +226,7 @@ impl Found {
             id: last.id().to_string(),
         };
         token
-            .to_text(self.collection.def().id, &self.order)
+            .to_text(self.collection.def().id, &self.order, self.is_order_chosen)
             .map(Some)
     }
 

@@ -12,9 +12,8 @@ use crate::collection::Collection;
 use crate::document::{DocumentId, document_key, documents_range, prefix};
 use crate::error::Result;
 use crate::filter::{Filter, Node};
-use crate::index::{Index, Interval, PathIntervals, id_choices, path_intervals};
-use crate::order::Sort;
-use crate::query::Query;
+use crate::index::{Field, Index, Interval, PathIntervals, id_choices, path_intervals};
+use crate::order::{Sort, SortField};
 use crate::query::token::Token;
 
 /// Ranges of one index that a query may look at.
@@ -115,7 +114,12 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn explain(&self, collection: &Collection, query: &Query) -> Explain {
+    pub(super) fn explain(
+        &self,
+        collection: &Collection,
+        filter: &Filter,
+        order: &Sort,
+    ) -> Explain {
         let way = match &self.access {
             Access::Ids(ids) if ids.is_empty() => Way::Nothing,
             Access::Ids(ids) => Way::Ids { count: ids.len() },
@@ -140,8 +144,8 @@ impl Plan {
         };
         Explain {
             way,
-            filter: query.filter.source().to_string(),
-            sorts_in_memory: !self.is_sorted && !query.order().is_empty(),
+            filter: filter.source().to_string(),
+            sorts_in_memory: !self.is_sorted && !order.is_empty(),
         }
     }
 
@@ -175,20 +179,20 @@ impl Collection {
     /// The way to the documents that match a filter, chosen without looking at data: every field
     /// is taken to reach several values. [`Collection::find_along`] goes this way.
     pub fn way(&self, filter: &Filter) -> Result<Way> {
-        let query = Query::new(filter.clone());
+        let any = Sort::default();
         if let Some(ids) = ids_of(filter)? {
             let plan = Plan {
                 access: Access::Ids(ids),
                 is_sorted: true,
             };
-            return Ok(plan.explain(self, &query).way);
+            return Ok(plan.explain(self, filter, &any).way);
         }
         let known = path_intervals(&filter.root)?;
         let mut best: Option<Candidate> = None;
         for (at, index) in self.indexes().iter().enumerate() {
             if index.ttl_seconds.is_none() && covers(index, filter, &known) {
                 let marks = vec![true; index.fields.len()];
-                let found = candidate(at, index, &marks, &known, &query.sort, None);
+                let found = candidate(at, index, &marks, &known, &any, None);
                 best = better(best, found);
             }
         }
@@ -202,7 +206,7 @@ impl Collection {
             },
             into_plan,
         );
-        Ok(plan.explain(self, &query).way)
+        Ok(plan.explain(self, filter, &any).way)
     }
 }
 
@@ -276,6 +280,40 @@ pub(crate) async fn plan(
         },
         into_plan,
     ))
+}
+
+/// The order of the index that has the filter's range, for pages that may have any: so a page reads
+/// no more than its part of the range. `None` if no index has one whose entries are in the order of
+/// documents.
+pub(crate) async fn order_of_range(
+    collection: &Collection,
+    view: &dyn Snapshot,
+    filter: &Filter,
+    usable: Usable<'_>,
+) -> Result<Option<Sort>> {
+    if ids_of(filter)?.is_some() {
+        return Ok(None);
+    }
+    let any = Sort::default();
+    let best = best_index(collection, view, filter, &any, None, usable).await?;
+    let Some(Candidate {
+        access: Access::Index { index, .. },
+        score: (equal, true, _),
+        ..
+    }) = best
+    else {
+        return Ok(None);
+    };
+    let index = &collection.indexes()[index];
+    let field = |field: &Field| SortField {
+        path: field.path.clone(),
+        descending: field.descending,
+    };
+    let order = Sort {
+        fields: index.fields[equal..].iter().map(field).collect(),
+    };
+    let ordered = best_index(collection, view, filter, &order, None, usable).await?;
+    Ok(ordered.is_some_and(|best| best.is_sorted).then_some(order))
 }
 
 fn into_plan(candidate: Candidate) -> Plan {
@@ -401,7 +439,12 @@ fn candidate(
     if let (Some(reverse), Some(token)) = (order, after) {
         // With an order there is one start.
         let start = starts.first().unwrap_or(&base);
-        ranges = behind(index, ranges, start, token, reverse);
+        // Behind values that are all equal, there is only the id.
+        let fields = match index.fields.len() == equal {
+            true => &[],
+            false => token.fields.as_slice(),
+        };
+        ranges = behind(index, ranges, start, (fields, &token.id), reverse);
     }
     if reverse {
         ranges.reverse();
@@ -424,7 +467,8 @@ fn joined(start: &[u8], rest: &[u8]) -> Vec<u8> {
 }
 
 /// Whether the entries behind the equal fields have the order of `sort`, and whether backwards.
-/// The sort must name exactly the other fields, so that ids come next in both.
+/// The sort must name exactly the other fields, so that ids come next in both; without others, the
+/// id alone.
 fn index_order(
     index: &Index,
     marks: &[bool],
@@ -434,6 +478,11 @@ fn index_order(
 ) -> Option<bool> {
     let rest = &index.fields[equal..];
     let is_plain = !marks[equal..].contains(&true) && starts == 1;
+    if let (Some(descending), true, [], false) =
+        (sort.id_direction(), is_plain, rest, index.is_unique)
+    {
+        return Some(descending != (index.id_order().descending));
+    }
     if sort.is_empty() || !is_plain || rest.len() != sort.fields.len() {
         return None;
     }
@@ -451,19 +500,18 @@ fn behind(
     index: &Index,
     ranges: Vec<KeyRange>,
     start: &[u8],
-    token: &Token,
+    (fields, id): (&[u8], &str),
     reverse: bool,
 ) -> Vec<KeyRange> {
     let mut key = start.to_vec();
     key.extend(
-        token
-            .fields
+        fields
             .iter()
             .map(|byte| if reverse { !byte } else { *byte }),
     );
     if !index.is_unique {
         tessera_codec::key::encode_value(
-            tessera_types::ValueRef::Text(&token.id),
+            tessera_types::ValueRef::Text(id),
             index.id_order(),
             &mut key,
         );

@@ -12,6 +12,8 @@ use crate::query::plan::{Access, Plan};
 
 /// Documents read by id at once.
 pub(super) const BATCH_DOCUMENTS_MAX: usize = 256;
+/// As many at first: an answer may need no more. Each batch after it has twice as many.
+const BATCH_DOCUMENTS_FIRST: usize = 32;
 
 /// A reader of candidates.
 pub(crate) struct Source {
@@ -35,6 +37,10 @@ struct IndexState {
     /// All, to know the first entry of a document among them.
     all: Vec<KeyRange>,
     scan: Option<Box<dyn Scan>>,
+    /// Entries whose documents were not read yet.
+    pending: VecDeque<Row>,
+    /// How many are read next.
+    batch: usize,
     reverse: bool,
     repeats: bool,
 }
@@ -66,6 +72,8 @@ impl Source {
                 ranges: ranges.iter().cloned().collect(),
                 all: if *repeats { ranges.clone() } else { Vec::new() },
                 scan: None,
+                pending: VecDeque::new(),
+                batch: BATCH_DOCUMENTS_FIRST,
                 reverse: *reverse,
                 repeats: *repeats,
             }),
@@ -145,13 +153,12 @@ impl IndexState {
         view: &Arc<dyn Snapshot>,
     ) -> Result<Option<Vec<Row>>> {
         // Short ranges are gathered, so that their documents are read together.
-        let mut gathered = Vec::new();
-        loop {
+        while self.pending.len() < self.batch {
             let scan = match &mut self.scan {
                 Some(scan) => scan,
                 None => {
                     let Some(range) = self.ranges.pop_front() else {
-                        return Ok((!gathered.is_empty()).then_some(gathered));
+                        break;
                     };
                     debug_assert!(!collection.indexes().is_empty(), "the plan names an index");
                     let options = ScanOptions {
@@ -165,14 +172,12 @@ impl IndexState {
             };
             match scan.next_batch().await? {
                 None => self.scan = None,
-                Some(mut rows) => {
-                    gathered.append(&mut rows);
-                    if gathered.len() >= BATCH_DOCUMENTS_MAX {
-                        return Ok(Some(gathered));
-                    }
-                }
+                Some(rows) => self.pending.extend(rows),
             }
         }
+        let count = self.pending.len().min(self.batch);
+        self.batch = (self.batch * 2).min(BATCH_DOCUMENTS_MAX);
+        Ok((count > 0).then(|| self.pending.drain(..count).collect()))
     }
 
     /// `&mut`, for a scan under way cannot be shared.

@@ -100,6 +100,114 @@ fn pages_together_are_the_whole_answer() {
     });
 }
 
+/// Method: pages without a sort, put together, have each document of a full scan once; the first
+/// page reads no more than its part of the index. From the second page on the collection may have
+/// no index any more.
+#[test]
+fn pages_without_a_sort_follow_the_index_of_their_filter() {
+    run(async {
+        let world = World::new(Engine::Memory);
+        let with = collection(vec![
+            IndexDef::on(index_id(0), "n", &["n"]),
+            IndexDef::on(index_id(1), "u", &["u"]).unique(),
+            IndexDef::on(index_id(2), "ms", &["m", "s"]),
+            IndexDef::on(index_id(3), "tags", &["tags"]),
+        ]);
+        let without = collection(Vec::new());
+        let mut dice = Dice(11);
+        for n in 0..2_000_u64 {
+            let body = json!({
+                "n": dice.below(50), "u": (n * 17) % 4_100, "m": dice.below(2),
+                "s": dice.pick(&["a", "ab", "b"]), "tags": [dice.below(5), 7],
+            });
+            let name = format!("d{}", (n * 7) % 2_000);
+            world.insert(&with, &name, body).await.unwrap();
+        }
+        for (filter, order) in [
+            (json!({"n": {"$gte": 20}}), Some("n")),
+            (json!({"n": {"$lt": 40}, "s": "a"}), Some("n")),
+            (json!({"u": {"$gt": 5, "$lte": 3_000}}), Some("u")),
+            (json!({"m": 1, "s": {"$gte": "ab"}}), Some("s")),
+            (json!({"m": 1, "s": "ab"}), None),
+            (json!({"n": {"$in": [3, 4]}}), None),
+            (json!({"tags": {"$gt": 1}}), None),
+        ] {
+            let mut page = Query::new(Filter::parse(&filter).unwrap());
+            page.paging = true;
+            let all = with.find_by_full_scan(world.view(), &page).await.unwrap();
+            let mut expected = names(&all.collect().await.unwrap());
+            expected.sort_unstable();
+            for drops_index in [false, true] {
+                page.limit = Some(30);
+                page.after = None;
+                let mut things = &with;
+                let mut together = Vec::new();
+                let mut values = Vec::new();
+                loop {
+                    let mut found = things.find(world.view(), &page).await.unwrap();
+                    while let Some(batch) = found.next_batch().await.unwrap() {
+                        together.append(&mut names(&batch));
+                        if let Some(path) = order {
+                            let bodies = batch.iter().map(|document| document.to_value().unwrap());
+                            values.extend(bodies.map(|body| body[path].clone()));
+                        }
+                    }
+                    if page.after.is_none() && order.is_some() {
+                        assert!(found.examined() < 300, "{filter}: {}", found.examined());
+                    }
+                    if drops_index {
+                        things = &without;
+                    }
+                    match found.token().unwrap() {
+                        Some(token) => page.after = Some(token),
+                        None => break,
+                    }
+                }
+                let key = |value: &Value| (value.as_u64(), value.as_str().map(str::to_owned));
+                assert!(values.is_sorted_by_key(key), "{filter}");
+                together.sort_unstable();
+                assert_eq!(together, expected, "{filter}");
+            }
+        }
+    });
+}
+
+/// The entries of one value are in the order of ids: nothing is to sort.
+#[test]
+fn pages_of_one_value_are_read_along_its_entries() {
+    run(async {
+        let world = World::new(Engine::Memory);
+        let things = collection(vec![IndexDef::on(index_id(0), "n", &["n"])]);
+        for n in 0..1_000 {
+            let body = json!({"n": n % 2});
+            world
+                .insert(&things, &format!("d{n:04}"), body)
+                .await
+                .unwrap();
+        }
+        for (direction, expected) in [
+            (1, ["d0001", "d0003", "d0005", "d0007"]),
+            (-1, ["d0999", "d0997", "d0995", "d0993"]),
+        ] {
+            let mut page = query(json!({"n": 1}), json!({"_id": direction}));
+            page.paging = true;
+            page.limit = Some(2);
+            let mut together = Vec::new();
+            for _ in 0..2 {
+                let explain = things.explain(&*world.view(), &page).await.unwrap();
+                assert!(!explain.sorts_in_memory, "{explain}");
+                assert!(explain.to_string().starts_with("index n"), "{explain}");
+                let mut found = things.find(world.view(), &page).await.unwrap();
+                while let Some(batch) = found.next_batch().await.unwrap() {
+                    together.append(&mut names(&batch));
+                }
+                page.after = found.token().unwrap();
+            }
+            assert_eq!(together, expected);
+        }
+    });
+}
+
 #[test]
 fn a_token_of_another_query_is_refused() {
     run(async {
