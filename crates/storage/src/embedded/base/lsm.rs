@@ -37,8 +37,9 @@ const CHECKPOINT_KEY: &[u8] = b"checkpoint";
 const LEVEL0_RUNS_MAX: usize = 8;
 /// Compactions done in a row by one `settle`.
 const SETTLE_STEPS_MAX: usize = 64;
-/// Deletions of a key space below which it is not worth writing it anew.
-const DELETIONS_MIN: u64 = 10_000;
+/// Deletions of a key space below which it is not worth writing it anew. Few: what was deleted may
+/// have been large, and what is left to write is in proportion to the deletions anyway.
+const DELETIONS_MIN: u64 = 100;
 /// Deletions are many when they are more than one row in so many.
 const DELETIONS_SHARE: u64 = 3;
 /// Bytes of a table file that is written anew, the size that fjall's levels have.
