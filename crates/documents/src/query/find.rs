@@ -125,22 +125,17 @@ impl Collection {
                 token: Some(token),
             });
         }
-        let chosen = if query.sort.is_empty() && query.has_pages() {
-            order_of_range(self, view, &query.filter, usable).await?
-        } else {
-            None
-        };
-        let is_chosen = chosen.is_some();
-        let order = chosen.unwrap_or_else(|| {
-            if query.sort.is_empty() && query.has_pages() {
-                Sort::by_id()
-            } else {
-                query.sort.clone()
-            }
-        });
+        if !query.sort.is_empty() || !query.has_pages() {
+            return Ok(Ordered {
+                order: query.sort.clone(),
+                is_chosen: false,
+                token: None,
+            });
+        }
+        let chosen = order_of_range(self, view, &query.filter, usable).await?;
         Ok(Ordered {
-            order,
-            is_chosen,
+            is_chosen: chosen.is_some(),
+            order: chosen.unwrap_or_else(Sort::by_id),
             token: None,
         })
     }

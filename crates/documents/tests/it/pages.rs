@@ -112,6 +112,7 @@ fn pages_without_a_sort_follow_the_index_of_their_filter() {
             IndexDef::on(index_id(1), "u", &["u"]).unique(),
             IndexDef::on(index_id(2), "ms", &["m", "s"]),
             IndexDef::on(index_id(3), "tags", &["tags"]),
+            IndexDef::on(index_id(4), "zm", &["z", "m"]),
         ]);
         let without = collection(Vec::new());
         let mut dice = Dice(11);
@@ -119,6 +120,7 @@ fn pages_without_a_sort_follow_the_index_of_their_filter() {
             let body = json!({
                 "n": dice.below(50), "u": (n * 17) % 4_100, "m": dice.below(2),
                 "s": dice.pick(&["a", "ab", "b"]), "tags": [dice.below(5), 7],
+                "z": dice.below(9),
             });
             let name = format!("d{}", (n * 7) % 2_000);
             world.insert(&with, &name, body).await.unwrap();
@@ -129,6 +131,7 @@ fn pages_without_a_sort_follow_the_index_of_their_filter() {
             (json!({"u": {"$gt": 5, "$lte": 3_000}}), Some("u")),
             (json!({"m": 1, "s": {"$gte": "ab"}}), Some("s")),
             (json!({"m": 1, "s": "ab"}), None),
+            (json!({"z": {"$gte": 2}}), Some("z")),
             (json!({"n": {"$in": [3, 4]}}), None),
             (json!({"tags": {"$gt": 1}}), None),
         ] {
